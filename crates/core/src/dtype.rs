@@ -1,0 +1,136 @@
+//! Element types.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An element type. `I32` and `U8` carry data (indices, images); products are in the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    F32,
+    F64,
+    F16,
+    BF16,
+    I32,
+    U8,
+}
+
+/// The dtype's name was not one that Kernelsmith has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown dtype `{0}`, expected one of f32, f64, f16, bf16, i32, u8")]
+pub struct UnknownDType(pub String);
+
+impl DType {
+    pub const ALL: [DType; 6] = [
+        DType::F32,
+        DType::F64,
+        DType::F16,
+        DType::BF16,
+        DType::I32,
+        DType::U8,
+    ];
+
+    /// Size of one element in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            DType::U8 => 1,
+            DType::F16 | DType::BF16 => 2,
+            DType::F32 | DType::I32 => 4,
+            DType::F64 => 8,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I32 => "i32",
+            DType::U8 => "u8",
+        }
+    }
+
+    pub const fn is_float(self) -> bool {
+        !matches!(self, DType::I32 | DType::U8)
+    }
+
+    /// Unit roundoff u: the largest relative error of rounding to nearest, 0 for integers.
+    pub const fn unit_roundoff(self) -> f64 {
+        match self {
+            DType::F32 => 1.0 / (1u64 << 24) as f64,
+            DType::F64 => 1.0 / (1u64 << 53) as f64,
+            DType::F16 => 1.0 / 2048.0,
+            DType::BF16 => 1.0 / 256.0,
+            DType::I32 | DType::U8 => 0.0,
+        }
+    }
+
+    /// Half the spacing of the smallest subnormals: the absolute error that rounding can add near zero.
+    pub fn underflow_error(self) -> f64 {
+        match self {
+            DType::F32 => 2f64.powi(-150),
+            DType::F64 => 0.0,
+            DType::F16 => 2f64.powi(-25),
+            DType::BF16 => 2f64.powi(-134),
+            DType::I32 | DType::U8 => 0.0,
+        }
+    }
+
+    /// Largest finite value.
+    pub const fn max_finite(self) -> f64 {
+        match self {
+            DType::F32 => f32::MAX as f64,
+            DType::F64 => f64::MAX,
+            DType::F16 => 65504.0,
+            DType::BF16 => 3.389_531_389_251_535_5e38,
+            DType::I32 => i32::MAX as f64,
+            DType::U8 => 255.0,
+        }
+    }
+
+    /// The type that products and sums of this type accumulate in.
+    pub const fn accumulator(self) -> DType {
+        match self {
+            DType::F64 => DType::F64,
+            DType::I32 | DType::U8 => DType::I32,
+            _ => DType::F32,
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for DType {
+    type Err = UnknownDType;
+    fn from_str(s: &str) -> Result<Self, UnknownDType> {
+        DType::ALL
+            .into_iter()
+            .find(|d| d.name() == s)
+            .ok_or_else(|| UnknownDType(s.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_parse_back() {
+        for d in DType::ALL {
+            assert_eq!(d.name().parse::<DType>(), Ok(d));
+        }
+        assert!("float".parse::<DType>().is_err());
+    }
+
+    #[test]
+    fn constants_match_half() {
+        assert_eq!(DType::F16.max_finite(), half::f16::MAX.to_f64());
+        assert_eq!(DType::BF16.max_finite(), half::bf16::MAX.to_f64());
+        assert_eq!(DType::F16.unit_roundoff() * 2.0, half::f16::EPSILON.to_f64());
+        assert_eq!(DType::BF16.unit_roundoff() * 2.0, half::bf16::EPSILON.to_f64());
+    }
+}

@@ -1,0 +1,306 @@
+//! The expression IR: element-wise arithmetic on an op's result and further inputs.
+//!
+//! One tree, three uses: the oracle evaluates it in f64 with a running error bound, the CPU
+//! kernels evaluate it on slices, and the renderers print it as source code.
+
+/// Functions of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    Neg,
+    Abs,
+    Relu,
+    /// x·Φ(x) through erf.
+    Gelu,
+    /// The tanh approximation of GELU (Hendrycks & Gimpel 2016).
+    GeluTanh,
+    Silu,
+    Sigmoid,
+    Tanh,
+    Exp,
+    Log,
+    Sqrt,
+    Recip,
+}
+
+/// Functions of two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Max,
+    Min,
+}
+
+/// An element-wise expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// The result of the op that the expression follows.
+    Value,
+    /// The element of the i-th further input at the same position.
+    Input(usize),
+    Const(f64),
+    Unary(Unary, Box<Expr>),
+    Binary(Binary, Box<Expr>, Box<Expr>),
+}
+
+/// Arithmetic that an [`Expr`] can be evaluated in.
+pub trait Number: Copy {
+    fn constant(x: f64) -> Self;
+    fn unary(op: Unary, x: Self) -> Self;
+    fn binary(op: Binary, x: Self, y: Self) -> Self;
+}
+
+impl Expr {
+    pub fn unary(op: Unary, x: Expr) -> Expr {
+        Expr::Unary(op, Box::new(x))
+    }
+
+    pub fn binary(op: Binary, x: Expr, y: Expr) -> Expr {
+        Expr::Binary(op, Box::new(x), Box::new(y))
+    }
+
+    /// Whether the expression is the op's result itself.
+    pub fn is_identity(&self) -> bool {
+        matches!(self, Expr::Value)
+    }
+
+    /// Evaluates at one element; `input(i)` gives the i-th further input there.
+    pub fn eval<N: Number>(&self, value: N, input: &impl Fn(usize) -> N) -> N {
+        match self {
+            Expr::Value => value,
+            Expr::Input(i) => input(*i),
+            Expr::Const(c) => N::constant(*c),
+            Expr::Unary(op, x) => N::unary(*op, x.eval(value, input)),
+            Expr::Binary(op, x, y) => {
+                N::binary(*op, x.eval(value, input), y.eval(value, input))
+            }
+        }
+    }
+
+    /// Evaluates over a row in place: `values` holds the op's results and receives the
+    /// expression's; `input(i, out)` fills `out` with the i-th further input along the row.
+    pub fn eval_row<N: Number>(&self, values: &mut [N], input: &mut dyn FnMut(usize, &mut [N])) {
+        if !self.is_identity() {
+            let result = self.row(values, input);
+            values.copy_from_slice(&result);
+        }
+    }
+
+    fn row<N: Number>(&self, values: &[N], input: &mut dyn FnMut(usize, &mut [N])) -> Vec<N> {
+        match self {
+            Expr::Value => values.to_vec(),
+            Expr::Input(i) => {
+                let mut out = vec![N::constant(0.0); values.len()];
+                input(*i, &mut out);
+                out
+            }
+            Expr::Const(c) => vec![N::constant(*c); values.len()],
+            Expr::Unary(op, x) => {
+                let mut out = x.row(values, input);
+                out.iter_mut().for_each(|v| *v = N::unary(*op, *v));
+                out
+            }
+            Expr::Binary(op, x, y) => {
+                let mut out = x.row(values, input);
+                let right = y.row(values, input);
+                out.iter_mut().zip(right).for_each(|(v, w)| *v = N::binary(*op, *v, w));
+                out
+            }
+        }
+    }
+
+    /// If the expression is `slope · Value + terms without Value`, the slope: sums over the
+    /// output can then be checked against sums over the op's result.
+    pub fn slope(&self) -> Option<f64> {
+        match self {
+            Expr::Value => Some(1.0),
+            Expr::Input(_) | Expr::Const(_) => Some(0.0),
+            Expr::Unary(Unary::Neg, x) => x.slope().map(|s| -s),
+            Expr::Unary(_, x) => (x.slope() == Some(0.0)).then_some(0.0),
+            Expr::Binary(op, x, y) => {
+                let (s, t) = (x.slope()?, y.slope()?);
+                match (op, &**x, &**y) {
+                    (Binary::Add, ..) => Some(s + t),
+                    (Binary::Sub, ..) => Some(s - t),
+                    (Binary::Mul, _, Expr::Const(c)) => Some(s * c),
+                    (Binary::Mul, Expr::Const(c), _) => Some(t * c),
+                    _ => (s == 0.0 && t == 0.0).then_some(0.0),
+                }
+            }
+        }
+    }
+}
+
+macro_rules! float_number {
+    ($t:ty, $erf:path, $tanh:path) => {
+        impl Number for $t {
+            fn constant(x: f64) -> Self {
+                x as $t
+            }
+
+            fn unary(op: Unary, x: Self) -> Self {
+                let sigmoid = |x: $t| {
+                    // exp of a negative number only: no overflow on either side.
+                    let e = (-x.abs()).exp();
+                    if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
+                };
+                match op {
+                    Unary::Neg => -x,
+                    Unary::Abs => x.abs(),
+                    // Written so that NaN stays NaN.
+                    Unary::Relu => if x < 0.0 { 0.0 } else { x },
+                    Unary::Gelu => {
+                        0.5 * x * (1.0 + $erf(x * std::f64::consts::FRAC_1_SQRT_2 as $t))
+                    }
+                    Unary::GeluTanh => {
+                        let c = 0.797_884_560_802_865_4 as $t;
+                        0.5 * x * (1.0 + $tanh(c * (x + 0.044715 * x * x * x)))
+                    }
+                    Unary::Silu => x * sigmoid(x),
+                    Unary::Sigmoid => sigmoid(x),
+                    Unary::Tanh => $tanh(x),
+                    Unary::Exp => x.exp(),
+                    Unary::Log => x.ln(),
+                    Unary::Sqrt => x.sqrt(),
+                    Unary::Recip => 1.0 / x,
+                }
+            }
+
+            fn binary(op: Binary, x: Self, y: Self) -> Self {
+                match op {
+                    Binary::Add => x + y,
+                    Binary::Sub => x - y,
+                    Binary::Mul => x * y,
+                    Binary::Div => x / y,
+                    // Unlike f32::max, a NaN on either side wins.
+                    Binary::Max => if x > y || x.is_nan() { x } else { y },
+                    Binary::Min => if x < y || x.is_nan() { x } else { y },
+                }
+            }
+        }
+    };
+}
+float_number!(f32, libm::erff, libm::tanhf);
+float_number!(f64, libm::erf, libm::tanh);
+
+/// A value in f64 with a bound on how far a computation in `unit` arithmetic may be from it
+/// (forward error analysis, Higham, Accuracy and Stability of Numerical Algorithms, ch. 2–3).
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded {
+    pub value: f64,
+    pub error: f64,
+    /// Unit roundoff of the arithmetic whose error is bounded.
+    pub unit: f64,
+}
+
+impl Bounded {
+    pub fn exact(value: f64, unit: f64) -> Self {
+        Bounded { value, error: 0.0, unit }
+    }
+
+    fn rounded(value: f64, error: f64, unit: f64) -> Self {
+        Bounded { value, error: error + unit * value.abs(), unit }
+    }
+}
+
+impl Number for Bounded {
+    fn constant(x: f64) -> Self {
+        // A constant is rounded to the arithmetic's precision when it is written into a kernel.
+        let error = if x == x as f32 as f64 { 0.0 } else { x.abs() / (1u64 << 24) as f64 };
+        Bounded { value: x, error, unit: 0.0 }
+    }
+
+    fn unary(op: Unary, x: Self) -> Self {
+        let value = f64::unary(op, x.value);
+        let (v, e, u) = (x.value.abs(), x.error, x.unit);
+        // (slope bound · input error) + error of the function's own evaluation in a few ulps.
+        let error = match op {
+            Unary::Neg | Unary::Abs | Unary::Relu => e,
+            Unary::Gelu | Unary::GeluTanh => 1.13 * e + 6.0 * u * v,
+            Unary::Silu => 1.1 * e + 6.0 * u * v,
+            Unary::Sigmoid => 0.25 * e + 4.0 * u,
+            Unary::Tanh => e + 4.0 * u * value.abs(),
+            Unary::Exp => value * (e.exp_m1() + 4.0 * u * (1.0 + v)),
+            Unary::Log => e / (v - e).max(f64::MIN_POSITIVE) + 4.0 * u * (1.0 + value.abs()),
+            Unary::Sqrt => e / value.max(f64::MIN_POSITIVE) + 2.0 * u * value,
+            Unary::Recip => e / (v * (v - e).max(f64::MIN_POSITIVE)) + 2.0 * u * value.abs(),
+        };
+        Bounded { value, error, unit: u }
+    }
+
+    fn binary(op: Binary, x: Self, y: Self) -> Self {
+        let unit = x.unit.max(y.unit);
+        let value = f64::binary(op, x.value, y.value);
+        let (a, b) = (x.value.abs(), y.value.abs());
+        match op {
+            Binary::Add | Binary::Sub => Bounded::rounded(value, x.error + y.error, unit),
+            Binary::Mul => Bounded::rounded(
+                value,
+                a * y.error + b * x.error + x.error * y.error,
+                unit,
+            ),
+            Binary::Div => {
+                let floor = (b - y.error).max(f64::MIN_POSITIVE);
+                Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
+            }
+            Binary::Max | Binary::Min => {
+                Bounded { value, error: x.error.max(y.error), unit }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gelu_plus_input() -> Expr {
+        Expr::binary(Binary::Add, Expr::unary(Unary::Gelu, Expr::Value), Expr::Input(0))
+    }
+
+    #[test]
+    fn row_and_element_agree() {
+        let e = gelu_plus_input();
+        let mut row = [-2.0f32, -0.5, 0.0, 1.0, 30.0];
+        let want: Vec<f32> = row.iter().map(|&v| e.eval(v, &|_| 0.25)).collect();
+        e.eval_row(&mut row, &mut |_, out| out.fill(0.25));
+        assert_eq!(row.to_vec(), want);
+    }
+
+    #[test]
+    fn nan_passes_through_activations() {
+        for op in [Unary::Relu, Unary::Gelu, Unary::GeluTanh, Unary::Silu] {
+            assert!(f32::unary(op, f32::NAN).is_nan(), "{op:?}");
+        }
+        assert!(f32::binary(Binary::Max, 1.0, f32::NAN).is_nan());
+        assert!(f32::binary(Binary::Min, f32::NAN, 1.0).is_nan());
+    }
+
+    #[test]
+    fn f32_stays_within_the_error_bound_of_f64() {
+        let ops = [
+            Unary::Relu, Unary::Gelu, Unary::GeluTanh, Unary::Silu, Unary::Sigmoid, Unary::Tanh,
+            Unary::Exp,
+        ];
+        let u = crate::DType::F32.unit_roundoff();
+        for op in ops {
+            for i in -4000..4000 {
+                let x = i as f32 / 200.0;
+                let b = Bounded::unary(op, Bounded::exact(x as f64, u));
+                let err = (f32::unary(op, x) as f64 - b.value).abs();
+                assert!(err <= b.error + 1e-45, "{op:?}({x}): error {err:e} over {:e}", b.error);
+            }
+        }
+    }
+
+    #[test]
+    fn slope_tells_affine_from_not() {
+        let scaled = Expr::binary(Binary::Mul, Expr::Value, Expr::Const(0.5));
+        let affine = Expr::binary(Binary::Add, scaled, Expr::Input(0));
+        assert_eq!(affine.slope(), Some(0.5));
+        assert_eq!(gelu_plus_input().slope(), None);
+        assert_eq!(Expr::binary(Binary::Mul, Expr::Value, Expr::Input(0)).slope(), None);
+    }
+}

@@ -1,0 +1,703 @@
+//! General matrix product: D = epilogue(alpha · A·B + beta · C), batched.
+//!
+//! A is \[batch, m, k\], B is \[batch, k, n\], C and D are \[batch, m, n\], each under any layout.
+//! C is read from its own buffer, so inputs are never overwritten.
+
+use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
+use crate::expr::{Binary, Expr, Unary};
+use crate::inputs::Inputs;
+use crate::reference::Reference;
+use crate::{DType, HostArray, Layout};
+use std::any::Any;
+use std::fmt;
+
+/// How input values enter the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compute {
+    /// Inputs as they are, sums in f32 (f64 for f64).
+    Default,
+    /// f32 inputs rounded to 11 bits of mantissa; opt-in by name.
+    Tf32,
+}
+
+impl Compute {
+    pub fn name(self) -> &'static str {
+        match self {
+            Compute::Default => "default",
+            Compute::Tf32 => "tf32",
+        }
+    }
+}
+
+/// One link of an epilogue chain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Adds a vector of n: one value per column.
+    Bias,
+    /// Adds a vector of m: one value per row.
+    BiasRow,
+    /// Adds a \[batch, m, n\] array.
+    Residual,
+    Scale(f64),
+    Activation(Unary),
+}
+
+const ACTIVATIONS: [(&str, Unary); 6] = [
+    ("relu", Unary::Relu),
+    ("gelu", Unary::Gelu),
+    ("gelu_tanh", Unary::GeluTanh),
+    ("silu", Unary::Silu),
+    ("sigmoid", Unary::Sigmoid),
+    ("tanh", Unary::Tanh),
+];
+
+impl Step {
+    fn parse(word: &str) -> Option<Step> {
+        match word {
+            "bias" => Some(Step::Bias),
+            "bias_row" => Some(Step::BiasRow),
+            "residual" => Some(Step::Residual),
+            _ => {
+                if let Some((_, op)) = ACTIVATIONS.iter().find(|(name, _)| *name == word) {
+                    return Some(Step::Activation(*op));
+                }
+                let value = word.strip_prefix("scale(")?.strip_suffix(')')?;
+                value.parse().ok().filter(|x: &f64| x.is_finite()).map(Step::Scale)
+            }
+        }
+    }
+
+    fn input(self) -> Option<&'static str> {
+        match self {
+            Step::Bias => Some("bias"),
+            Step::BiasRow => Some("bias_row"),
+            Step::Residual => Some("residual"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Scale(x) => write!(f, "scale({x:?})"),
+            Step::Activation(op) => {
+                let entry = ACTIVATIONS.iter().find(|(_, o)| o == op);
+                f.write_str(entry.map_or("?", |(name, _)| name))
+            }
+            other => f.write_str(other.input().unwrap_or("?")),
+        }
+    }
+}
+
+/// A matrix product with everything fixed that can change which kernel is best.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GemmProblem {
+    pub batch: usize,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub dtype: DType,
+    pub compute: Compute,
+    pub a: Layout,
+    pub b: Layout,
+    pub c: Layout,
+    pub d: Layout,
+    pub alpha: f64,
+    pub beta: f64,
+    pub steps: Vec<Step>,
+    expr: Expr,
+}
+
+/// Whether each input is stored transposed: `n` row-major as the name says, `t` column-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Storage {
+    pub a_transposed: bool,
+    pub b_transposed: bool,
+}
+
+impl Storage {
+    pub const ALL: [Storage; 4] = [
+        Storage { a_transposed: false, b_transposed: false },
+        Storage { a_transposed: false, b_transposed: true },
+        Storage { a_transposed: true, b_transposed: false },
+        Storage { a_transposed: true, b_transposed: true },
+    ];
+
+    pub fn name(self) -> &'static str {
+        match (self.a_transposed, self.b_transposed) {
+            (false, false) => "nn",
+            (false, true) => "nt",
+            (true, false) => "tn",
+            (true, true) => "tt",
+        }
+    }
+}
+
+/// Sizes and storage of a contiguous product: where every [`GemmProblem`] starts.
+#[derive(Clone, Copy, Debug)]
+pub struct GemmShape {
+    pub batch: usize,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub storage: Storage,
+}
+
+fn stored(batch: usize, rows: usize, cols: usize, transposed: bool) -> Option<Layout> {
+    if transposed {
+        Layout::contiguous(&[batch, cols, rows]).ok()?.transpose(1, 2).ok()
+    } else {
+        Layout::contiguous(&[batch, rows, cols]).ok()
+    }
+}
+
+impl GemmProblem {
+    /// A contiguous product with alpha 1, beta 0 and no epilogue. k may be 0 here.
+    ///
+    /// # Errors
+    /// A size of 0 in batch, m or n, sizes over 2³¹ − 1, buffers over the address range, a dtype
+    /// that products do not exist in.
+    pub fn new(shape: GemmShape, dtype: DType) -> Result<Self, ProblemError> {
+        let GemmShape { batch, m, n, k, storage } = shape;
+        let name = || format!("batch={batch},m={m},n={n},k={k},dtype={dtype}");
+        let invalid = |reason: String| ProblemError::Invalid { problem: name(), reason };
+        for (key, size) in [("batch", batch), ("m", m), ("n", n)] {
+            if size == 0 {
+                return Err(invalid(format!("{key}=0: there is nothing to compute")));
+            }
+        }
+        for (key, size) in [("batch", batch), ("m", m), ("n", n), ("k", k)] {
+            if size > i32::MAX as usize {
+                return Err(invalid(format!("{key}={size} is over the limit of {}", i32::MAX)));
+            }
+        }
+        if !dtype.is_float() {
+            return Err(invalid(format!("products are not defined for dtype {dtype}")));
+        }
+        let large = || invalid("the arrays are larger than the address range".to_string());
+        let a = stored(batch, m, k, storage.a_transposed).ok_or_else(large)?;
+        let b = stored(batch, k, n, storage.b_transposed).ok_or_else(large)?;
+        let d = stored(batch, m, n, false).ok_or_else(large)?;
+        for layout in [&a, &b, &d] {
+            layout.span().checked_mul(dtype.bytes()).filter(|&x| x < isize::MAX as usize).ok_or_else(large)?;
+        }
+        Ok(GemmProblem {
+            batch,
+            m,
+            n,
+            k,
+            dtype,
+            compute: Compute::Default,
+            a,
+            b,
+            c: d,
+            d,
+            alpha: 1.0,
+            beta: 0.0,
+            steps: Vec::new(),
+            expr: Expr::Value,
+        })
+    }
+
+    /// Replaces the epilogue chain.
+    pub fn with_steps(mut self, steps: Vec<Step>) -> Self {
+        let mut expr = Expr::Value;
+        let mut inputs = 0;
+        for step in &steps {
+            expr = match *step {
+                Step::Scale(x) => Expr::binary(Binary::Mul, expr, Expr::Const(x)),
+                Step::Activation(op) => Expr::unary(op, expr),
+                Step::Bias | Step::BiasRow | Step::Residual => {
+                    inputs += 1;
+                    Expr::binary(Binary::Add, expr, Expr::Input(inputs - 1))
+                }
+            };
+        }
+        self.steps = steps;
+        self.expr = expr;
+        self
+    }
+
+    /// Replaces the layouts of A, B, C and D.
+    ///
+    /// # Errors
+    /// A shape that does not fit the problem, or an output whose elements overlap.
+    pub fn with_layouts(mut self, a: Layout, b: Layout, c: Layout, d: Layout) -> Result<Self, ProblemError> {
+        let (bt, m, n, k) = (self.batch, self.m, self.n, self.k);
+        let invalid = |reason: String| ProblemError::Invalid { problem: self.text(), reason };
+        for (name, layout, want) in
+            [("a", &a, [bt, m, k]), ("b", &b, [bt, k, n]), ("c", &c, [bt, m, n]), ("d", &d, [bt, m, n])]
+        {
+            if layout.shape() != want {
+                return Err(invalid(format!("operand {name} has shape {:?}, expected {want:?}", layout.shape())));
+            }
+            if layout.span().checked_mul(self.dtype.bytes()).is_none_or(|x| x > isize::MAX as usize) {
+                return Err(invalid(format!("operand {name} is larger than the address range")));
+            }
+        }
+        if d.may_overlap() {
+            return Err(invalid(format!("output elements overlap: strides {:?}", d.strides())));
+        }
+        (self.a, self.b, self.c, self.d) = (a, b, c, d);
+        Ok(self)
+    }
+
+    /// Whether C is read.
+    pub fn has_beta(&self) -> bool {
+        self.beta != 0.0
+    }
+
+    /// Which dimension of a \[batch, rows, columns\] operand is contiguous: 0 columns, 1 rows, 2 neither.
+    pub fn inner(layout: &Layout) -> usize {
+        let (shape, strides) = (layout.shape(), layout.strides());
+        match (strides[1], strides[2]) {
+            // A dimension of size 1 has no neighbours: the other one decides.
+            (1, _) if shape[2] == 1 && shape[1] != 1 => 1,
+            (_, 1) => 0,
+            (1, _) => 1,
+            _ => 2,
+        }
+    }
+
+    /// Bytes of alignment (up to 16) that every vector along the contiguous dimension has, and
+    /// the elements that fit in it.
+    pub fn vector(&self, layout: &Layout) -> (usize, usize) {
+        let inner = match Self::inner(layout) {
+            0 => Some(2),
+            1 => Some(1),
+            _ => None,
+        };
+        let align = layout.alignment(self.dtype.bytes(), inner);
+        let vec = if inner.is_some() { (align / self.dtype.bytes()).max(1) } else { 1 };
+        (align, vec)
+    }
+
+    /// `nn`, `nt`, `tn` or `tt` by what is contiguous in A and B, else `strided`.
+    pub fn layout_name(&self) -> &'static str {
+        match (Self::inner(&self.a), Self::inner(&self.b)) {
+            (0, 0) => "nn",
+            (0, 1) => "nt",
+            (1, 0) => "tn",
+            (1, 1) => "tt",
+            _ => "strided",
+        }
+    }
+
+    /// Names and layouts of the epilogue's inputs, each broadcast to \[batch, m, n\].
+    pub fn epilogue_inputs(&self) -> Vec<(String, Layout)> {
+        let shape = [self.batch, self.m, self.n];
+        let mut seen: Vec<&str> = Vec::new();
+        let mut out = Vec::new();
+        for step in &self.steps {
+            let Some(name) = step.input() else { continue };
+            let base = match step {
+                Step::Bias => Layout::contiguous(&[self.n]),
+                Step::BiasRow => Layout::contiguous(&[self.m, 1]),
+                _ => Layout::contiguous(&shape),
+            };
+            let layout = base.and_then(|l| l.broadcast(&shape)).expect("sizes were checked when the problem was made");
+            let repeats = seen.iter().filter(|s| **s == name).count();
+            seen.push(name);
+            let label = if repeats == 0 { name.to_string() } else { format!("{name}{}", repeats + 1) };
+            out.push((label, layout));
+        }
+        out
+    }
+
+    fn epilogue_text(&self) -> String {
+        self.steps.iter().map(|s| s.to_string()).collect::<Vec<_>>().join("+")
+    }
+}
+
+impl OpProblem for GemmProblem {
+    fn op(&self) -> &'static str {
+        "gemm"
+    }
+
+    fn text(&self) -> String {
+        let mut parts = Vec::new();
+        if self.batch != 1 {
+            parts.push(format!("batch={}", self.batch));
+        }
+        parts.push(format!("m={},n={},k={},dtype={}", self.m, self.n, self.k, self.dtype));
+        if self.compute != Compute::Default {
+            parts.push(format!("compute={}", self.compute.name()));
+        }
+        let shape = |storage| GemmShape { batch: self.batch, m: self.m, n: self.n, k: self.k, storage };
+        let fits = |s: &Storage| {
+            GemmProblem::new(shape(*s), self.dtype).map_or(0, |p| usize::from(p.a == self.a) + usize::from(p.b == self.b))
+        };
+        // The storage that explains most; earlier names win ties, so text is canonical.
+        let storage = Storage::ALL.into_iter().rev().max_by_key(fits).unwrap_or(Storage::ALL[0]);
+        parts.push(format!("layout={}", storage.name()));
+        if let Ok(plain) = GemmProblem::new(shape(storage), self.dtype) {
+            let operands = [("a", &self.a, &plain.a), ("b", &self.b, &plain.b), ("c", &self.c, &plain.c), ("d", &self.d, &plain.d)];
+            for (name, layout, default) in operands {
+                if layout != default {
+                    let s = layout.strides();
+                    parts.push(format!("{name}={}@{}:{}:{}", layout.offset(), s[0], s[1], s[2]));
+                }
+            }
+        }
+        if self.alpha != 1.0 {
+            parts.push(format!("alpha={:?}", self.alpha));
+        }
+        if self.beta != 0.0 {
+            parts.push(format!("beta={:?}", self.beta));
+        }
+        if !self.steps.is_empty() {
+            parts.push(format!("epilogue={}", self.epilogue_text()));
+        }
+        parts.join(",")
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let dtype = self.dtype;
+        let make = |name: &str, layout, role| Operand { name: name.to_string(), dtype, layout, role };
+        let mut out = vec![make("a", self.a, Role::Input), make("b", self.b, Role::Input)];
+        if self.has_beta() {
+            out.push(make("c", self.c, Role::Input));
+        }
+        out.extend(self.epilogue_inputs().into_iter().map(|(name, layout)| make(&name, layout, Role::Input)));
+        out.push(make("d", self.d, Role::Output));
+        out
+    }
+
+    fn flops(&self) -> f64 {
+        2.0 * self.batch as f64 * self.m as f64 * self.n as f64 * self.k as f64
+    }
+
+    fn bytes(&self) -> f64 {
+        let unique = |layout: &Layout| -> f64 {
+            layout.shape().iter().zip(layout.strides()).filter(|(_, s)| **s != 0).map(|(n, _)| *n as f64).product()
+        };
+        self.operands().iter().map(|o| unique(&o.layout) * o.dtype.bytes() as f64).sum()
+    }
+
+    fn variables(&self) -> Vec<(String, Var)> {
+        let int = |name: &str, x: usize| (name.to_string(), Var::Int(x as i64));
+        let text = |name: &str, x: &str| (name.to_string(), Var::Text(x.to_string()));
+        let operand = |name: &str, layout: &Layout, names: [&str; 3]| {
+            let (align, vec) = self.vector(layout);
+            let s = layout.strides();
+            let fields = vec![
+                text("inner", names[Self::inner(layout)]),
+                int("align", align),
+                int("vec", vec),
+                ("batch_stride".to_string(), Var::Int(s[0] as i64)),
+                ("row_stride".to_string(), Var::Int(s[1] as i64)),
+                ("col_stride".to_string(), Var::Int(s[2] as i64)),
+            ];
+            (name.to_string(), Var::Map(fields))
+        };
+        vec![
+            int("batch", self.batch),
+            int("m", self.m),
+            int("n", self.n),
+            int("k", self.k),
+            int("element", self.dtype.bytes()),
+            text("dtype", self.dtype.name()),
+            text("compute", self.compute.name()),
+            text("layout", self.layout_name()),
+            text("epilogue", &self.epilogue_text()),
+            ("alpha".to_string(), Var::Float(self.alpha)),
+            ("beta".to_string(), Var::Float(self.beta)),
+            operand("a", &self.a, ["k", "m", "none"]),
+            operand("b", &self.b, ["n", "k", "none"]),
+            operand("c", &self.c, ["n", "m", "none"]),
+            operand("d", &self.d, ["n", "m", "none"]),
+        ]
+    }
+
+    fn class(&self) -> String {
+        let d_inner = ["n", "m", "none"][Self::inner(&self.d)];
+        let shape_class = if self.batch > 1 { "batched" } else { "single" };
+        format!(
+            "{},{},{},d_inner={d_inner},{shape_class},beta={},epilogue={}",
+            self.dtype,
+            self.compute.name(),
+            self.layout_name(),
+            self.has_beta(),
+            self.epilogue_text()
+        )
+    }
+
+    fn coordinates(&self) -> Vec<f64> {
+        let align = |layout| (self.vector(layout).0 as f64).log2();
+        let mut out: Vec<f64> =
+            [self.batch, self.m, self.n, self.k].iter().map(|&x| (x.max(1) as f64).log2()).collect();
+        out.extend([align(&self.a), align(&self.b), align(&self.d)]);
+        out
+    }
+
+    fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
+    fn expr_operands(&self) -> Vec<String> {
+        self.epilogue_inputs().into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn reference(&self, arrays: &[&HostArray], inputs: Inputs, budget: OracleBudget) -> Reference {
+        super::gemm_oracle::reference(self, arrays, inputs, budget)
+    }
+
+    fn edge_cases(&self) -> Vec<Problem> {
+        edge_cases(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+const KEYS: [&str; 14] = [
+    "batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue",
+];
+
+/// Reads `m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu`. `batch`, `compute`, `layout`
+/// (nn), `alpha`, `beta` and `epilogue` are optional; `a=offset@batch:row:column` gives explicit
+/// strides (also b, c, d).
+pub fn parse_problem(text: &str) -> Result<Problem, ProblemError> {
+    parse(text).map(Problem::new)
+}
+
+/// [`parse_problem`], typed.
+pub fn parse(text: &str) -> Result<GemmProblem, ProblemError> {
+    let problem = || text.to_string();
+    let mut fields: Vec<(&str, &str)> = Vec::new();
+    for part in text.split(',') {
+        let part = part.trim();
+        let (key, value) = part
+            .split_once('=')
+            .map(|(k, v)| (k.trim(), v.trim()))
+            .ok_or_else(|| ProblemError::NotKeyValue { problem: problem(), found: part.to_string() })?;
+        if !KEYS.contains(&key) {
+            let expected = KEYS.join(", ");
+            return Err(ProblemError::UnknownKey { problem: problem(), key: key.to_string(), expected });
+        }
+        if fields.iter().any(|(k, _)| *k == key) {
+            return Err(ProblemError::Twice { problem: problem(), key: key.to_string() });
+        }
+        fields.push((key, value));
+    }
+    let get = |key: &str| fields.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+    let bad = |key: &str, found: &str, expected: &str| ProblemError::Value {
+        problem: problem(),
+        key: key.to_string(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+    };
+    let size = |key: &'static str, default: Option<usize>| match (get(key), default) {
+        (None, Some(d)) => Ok(d),
+        (None, None) => Err(ProblemError::Missing { problem: problem(), key }),
+        (Some(v), _) => v
+            .parse::<usize>()
+            .ok()
+            .filter(|x| (1..=i32::MAX as usize).contains(x))
+            .ok_or_else(|| bad(key, v, "a whole number from 1 to 2147483647")),
+    };
+    let real = |key: &str, default: f64| match get(key) {
+        None => Ok(default),
+        Some(v) => {
+            v.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| bad(key, v, "a finite number"))
+        }
+    };
+    let layout = get("layout").unwrap_or("nn");
+    let storage = Storage::ALL
+        .into_iter()
+        .find(|s| s.name() == layout)
+        .ok_or_else(|| bad("layout", layout, "nn, nt, tn or tt"))?;
+    let shape = GemmShape {
+        batch: size("batch", Some(1))?,
+        m: size("m", None)?,
+        n: size("n", None)?,
+        k: size("k", None)?,
+        storage,
+    };
+    let dtype = get("dtype").ok_or_else(|| ProblemError::Missing { problem: problem(), key: "dtype" })?;
+    let dtype: DType = dtype
+        .parse()
+        .ok()
+        .filter(|d: &DType| d.is_float())
+        .ok_or_else(|| bad("dtype", dtype, "f32, f64, f16 or bf16"))?;
+    let mut out = GemmProblem::new(shape, dtype)?;
+    out.compute = match get("compute") {
+        None | Some("default") => Compute::Default,
+        Some("tf32") if dtype == DType::F32 => Compute::Tf32,
+        Some("tf32") => return Err(bad("compute", "tf32", "dtype=f32 beside it")),
+        Some(other) => return Err(bad("compute", other, "default or tf32")),
+    };
+    (out.alpha, out.beta) = (real("alpha", 1.0)?, real("beta", 0.0)?);
+    if let Some(epilogue) = get("epilogue").filter(|e| !e.is_empty() && *e != "none") {
+        let steps: Option<Vec<Step>> = epilogue.split('+').map(Step::parse).collect();
+        let names: Vec<&str> = ACTIVATIONS.iter().map(|(n, _)| *n).collect();
+        let expected = format!("a chain of bias, bias_row, residual, scale(x), {} joined by +", names.join(", "));
+        out = out.with_steps(steps.ok_or_else(|| bad("epilogue", epilogue, &expected))?);
+    }
+    let strides = |key: &str, default: Layout| match get(key) {
+        None => Ok(default),
+        Some(v) => parse_strides(v, default.shape())
+            .ok_or_else(|| bad(key, v, "offset@batch:row:column in elements, inside the buffer")),
+    };
+    let (a, b, c, d) = (strides("a", out.a)?, strides("b", out.b)?, strides("c", out.c)?, strides("d", out.d)?);
+    out.with_layouts(a, b, c, d)
+}
+
+fn parse_strides(text: &str, shape: &[usize]) -> Option<Layout> {
+    let (offset, strides) = text.split_once('@')?;
+    let strides: Vec<isize> = strides.split(':').map(|s| s.parse().ok()).collect::<Option<_>>()?;
+    Layout::strided(shape, &strides, offset.parse().ok()?).ok()
+}
+
+/// Odd, prime, empty and tile ± 1 sizes; padded, offset, sliced, flipped, transposed and broadcast views.
+fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let storage = Storage {
+        a_transposed: GemmProblem::inner(&base.a) == 1,
+        b_transposed: GemmProblem::inner(&base.b) == 1,
+    };
+    let plain = |batch, m, n, k| {
+        let mut p = GemmProblem::new(GemmShape { batch, m, n, k, storage }, base.dtype).ok()?;
+        (p.compute, p.alpha, p.beta) = (base.compute, base.alpha, base.beta);
+        Some(p.with_steps(base.steps.clone()))
+    };
+    // A variant for few rows never sees the others: keep m small when the problem's is.
+    let few = base.m <= 8;
+    let rows = |m: usize| if few { m.min(base.m) } else { m };
+    let sizes = [
+        (1, 1, 1, 1),
+        (1, 1, 17, 33),
+        (1, 31, 7, 5),
+        (1, 13, 257, 67),
+        (1, 65, 63, 129),
+        (1, 127, 129, 31),
+        (1, 129, 127, 65),
+        (1, 64, 64, 0),
+        (1, 5, 96, 1),
+        (3, 33, 35, 37),
+        (2, 128, 64, 256),
+        (1, 61, 131, 515),
+    ];
+    for (batch, m, n, k) in sizes {
+        out.extend(plain(batch, rows(m), n, k));
+    }
+    let (batch, m, n, k) = (2, rows(45), 75, 70);
+    let views: [&dyn Fn(&Layout) -> Option<Layout>; 4] = [
+        &|l| padded(l, 3, 1),
+        &|l| padded(l, 8, 8),
+        &|l| sliced(l, 2),
+        &|l| padded(l, 1, 0)?.flip(1).ok(),
+    ];
+    for view in views {
+        let viewed = || {
+            let p = plain(batch, m, n, k)?;
+            let (a, b, c, d) = (view(&p.a)?, view(&p.b)?, view(&p.c)?, view(&p.d)?);
+            p.with_layouts(a, b, c, d).ok()
+        };
+        out.extend(viewed());
+    }
+    let column_major = || {
+        let p = plain(batch, m, n, k)?;
+        let d = stored(batch, m, n, true)?;
+        let (a, b, c) = (p.a, p.b, p.c);
+        p.with_layouts(a, b, c, d).ok()
+    };
+    out.extend(column_major());
+    let broadcast = || {
+        let p = plain(batch, m, n, k)?;
+        let one = stored(1, k, n, storage.b_transposed)?.broadcast(&[batch, k, n]).ok()?;
+        let (a, c, d) = (p.a, p.c, p.d);
+        p.with_layouts(a, one, c, d).ok()
+    };
+    out.extend(broadcast());
+    out.into_iter().map(Problem::new).collect()
+}
+
+/// The same view inside a larger buffer: `pad` elements after each outer step, `offset` before all.
+fn padded(layout: &Layout, pad: isize, offset: usize) -> Option<Layout> {
+    let (shape, strides) = (layout.shape(), layout.strides());
+    let widen = |d: usize| {
+        if strides[d] == 1 {
+            return strides[d];
+        }
+        if d == 0 { strides[0] + pad * (shape[1].max(shape[2]) as isize + 1) } else { strides[d] + pad }
+    };
+    Layout::strided(shape, &[widen(0), widen(1), widen(2)], layout.offset() + offset).ok()
+}
+
+/// Every `step`-th element of both matrix dimensions of a larger array: nothing is contiguous.
+fn sliced(layout: &Layout, step: isize) -> Option<Layout> {
+    let s = layout.strides();
+    let stretch = step * step;
+    Layout::strided(layout.shape(), &[s[0] * stretch, s[1] * stretch, s[2] * step], 1)
+        .ok()
+        .filter(|l| !l.may_overlap())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_form_in_the_readme() {
+        let p = parse("m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu").unwrap();
+        assert_eq!((p.m, p.n, p.k, p.batch, p.dtype), (1, 9728, 896, 1, DType::F16));
+        assert_eq!(p.layout_name(), "nt");
+        assert_eq!(p.flops(), 2.0 * 9728.0 * 896.0);
+        assert_eq!(p.bytes(), 2.0 * (896.0 + 9728.0 * 896.0 + 9728.0 + 9728.0));
+        let names: Vec<String> = p.operands().into_iter().map(|o| o.name).collect();
+        assert_eq!(names, ["a", "b", "bias", "d"]);
+    }
+
+    #[test]
+    fn bad_text_says_what_was_expected() {
+        for (text, needle) in [
+            ("m=1,n=2,k=0,dtype=f32", "k=0"),
+            ("m=1,n=2,dtype=f32", "`k` is missing"),
+            ("m=1,n=2,k=3,dtype=f31", "f32, f64, f16 or bf16"),
+            ("m=1,n=2,k=3,dtype=i32", "dtype=i32"),
+            ("m=1,n=2,k=3,dtype=f32,layout=xx", "nn, nt, tn or tt"),
+            ("m=1,n=2,k=3,dtype=f32,colour=red", "unknown key `colour`"),
+            ("m=1,m=2,n=2,k=3,dtype=f32", "twice"),
+            ("m=1,n=2,k=3,dtype=f32,epilogue=bias+frelu", "bias+frelu"),
+            ("m=1,n=2,k=3,dtype=f16,compute=tf32", "tf32"),
+            ("m=-1,n=2,k=3,dtype=f32", "whole number"),
+            ("m=1,n=2,k=3,dtype=f32,d=0@0:0:0", "overlap"),
+            ("m=1,n=2,k=3,dtype=f32,a=0@1:-1", "a=0@1:-1"),
+            ("m=99999999999999999999,n=2,k=3,dtype=f32", "whole number"),
+            ("rubbish", "not key=value"),
+            ("", "not key=value"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(needle), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn text_parses_back() {
+        let base = parse("batch=2,m=9,n=16,k=24,dtype=bf16,layout=tn,alpha=0.5,beta=-1.0,epilogue=bias_row+silu+scale(0.25)+residual").unwrap();
+        assert_eq!(parse(&base.text()).unwrap(), base);
+        for case in base.edge_cases() {
+            let p = case.downcast::<GemmProblem>().unwrap();
+            if p.k > 0 {
+                assert_eq!(&parse(&p.text()).unwrap(), p, "{}", p.text());
+            }
+        }
+    }
+
+    #[test]
+    fn alignment_follows_offsets_and_strides() {
+        let p = parse("m=8,n=16,k=24,dtype=f16,a=0@192:24:1,b=8@0:17:1").unwrap();
+        assert_eq!(p.vector(&p.a), (16, 8));
+        assert_eq!(p.vector(&p.b), (2, 1));
+        assert_eq!(p.vector(&p.d), (16, 8));
+    }
+
+    #[test]
+    fn repeated_inputs_get_their_own_names() {
+        let p = parse("m=2,n=2,k=2,dtype=f32,epilogue=bias+relu+bias").unwrap();
+        assert_eq!(p.expr_operands(), ["bias", "bias2"]);
+    }
+}

@@ -1,0 +1,33 @@
+//! Registered Rust functions: what a `target = "cpu"` variant's `source` names.
+
+use kernelsmith_core::Problem;
+use kernelsmith_kernels::Config;
+
+/// One call of a CPU kernel. Slices hold whole buffers: layouts (with their offsets) are in the
+/// problem, and elements outside the layout must be neither used nor changed.
+pub struct CpuCall<'a> {
+    pub problem: &'a Problem,
+    pub config: &'a Config,
+    /// The input operands' buffers in the order of `problem.operands()`.
+    pub inputs: &'a [&'a [u8]],
+    /// The output operand's buffer.
+    pub output: &'a mut [u8],
+}
+
+/// Why a kernel did not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CpuKernelError(pub String);
+
+pub type CpuKernel = fn(&mut CpuCall<'_>) -> Result<(), CpuKernelError>;
+
+/// A registered function.
+pub struct CpuEntry {
+    pub name: &'static str,
+    pub run: CpuKernel,
+}
+
+/// Every registered function.
+pub fn find(name: &str) -> Option<&'static CpuEntry> {
+    super::gemm::KERNELS.iter().find(|e| e.name == name)
+}

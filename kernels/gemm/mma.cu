@@ -1,0 +1,270 @@
+// mma: tensor cores through mma.sync, fed by a pipeline of asynchronous copies.
+//
+// Idea: a block computes BM x BN outputs, a warp WM x WN of them in instructions of 16 x 8 x 32 bytes.
+// cp.async keeps STAGES - 1 tiles of BK steps in flight, zero-filling what lies outside the matrix.
+// Tiles keep the order that they have in global memory; ldmatrix, transposing where that order is m or n
+// contiguous, turns rows of shared memory into fragments, and an exclusive-or of the 16-byte chunk's
+// index with the row's keeps eight rows in different banks. Fragments are read one step ahead.
+//
+// f32 problems in compute mode tf32 use the same path with inputs rounded to nearest on their way from
+// shared memory into fragments. ldmatrix cannot transpose 32-bit elements: those fragments are read word
+// by word, from tiles whose swizzle spreads four rows of eight words over all banks.
+//
+// Operands that no 4-byte copy can fetch (16-bit elements, odd alignment or no contiguous dimension) go
+// through registers, right but slower.
+//
+// Bound: the issue rate of mma.sync on Hopper, about 62 % of what wgmma reaches: near 600 TFLOP/s in
+// 16-bit, 300 in tf32, dense. A 128 x 128 tile reads 128 bytes of shared memory for each step and warp tile
+// of 64 x 32, 3/4 of the 64 x 64 tile's traffic per flop being saved there; the power limit comes later.
+//
+// Run: smith bench gemm --problem m=4096,n=4096,k=4096,dtype=f16,layout=nn --candidate mma
+
+#include "async_copy.cuh"
+#include "mma.cuh"
+#include "split_k.cuh"
+
+constexpr int WARPS_M = BM / WM;
+constexpr int WARPS_N = BN / WN;
+constexpr int BLOCK_THREADS = WARPS_M * WARPS_N * 32;
+constexpr int PER_CHUNK = 16 / (int)sizeof(T);
+constexpr int STEP = 2 * PER_CHUNK;  // k values an instruction consumes: 32 bytes
+constexpr int STEPS = BK / STEP;
+static_assert(STEPS % 2 == 0, "two sets of fragments take turns");
+static_assert(STAGES >= 2 && WM % 16 == 0 && WN % 16 == 0, "whole instructions");
+
+// The dimension along which an operand is contiguous: K, its other one (M for A, N for B), or neither.
+enum Contiguous { ALONG_K, ALONG_MN, NOWHERE };
+constexpr Contiguous A_CONTIGUOUS = A_INNER == 0 ? ALONG_K : A_INNER == 1 ? ALONG_MN : NOWHERE;
+constexpr Contiguous B_CONTIGUOUS = B_INNER == 0 ? ALONG_MN : B_INNER == 1 ? ALONG_K : NOWHERE;
+
+// One operand's tile in shared memory: [MN][BK], or [BK][MN] when the operand is contiguous along MN.
+template <Contiguous CONTIGUOUS, int VEC, int MN>
+struct Tile {
+    static constexpr bool TRANSPOSED = CONTIGUOUS == ALONG_MN;
+    static constexpr int ROWS = TRANSPOSED ? BK : MN;
+    static constexpr int CHUNKS = (TRANSPOSED ? MN : BK) / PER_CHUNK;  // of 16 bytes, a row
+    static constexpr int BYTES = ROWS * CHUNKS * 16;
+    static_assert((CHUNKS & (CHUNKS - 1)) == 0, "the swizzle needs a power of two");
+    static_assert(BLOCK_THREADS % CHUNKS == 0, "a thread copies the same chunk of several rows");
+
+    __device__ __forceinline__ static unsigned offset(int row, int chunk) {
+        int swizzle;
+        if constexpr (TRANSPOSED && sizeof(T) == 4) {
+            swizzle = CHUNKS >= 8 ? 2 * (row & 3) : row & 2;
+        } else {
+            swizzle = CHUNKS >= 8 ? row & 7 : row / (8 / CHUNKS) & (CHUNKS - 1);
+        }
+        return (unsigned)(row * CHUNKS + (chunk ^ swizzle)) * 16;
+    }
+
+    // --- from global to shared memory ---
+
+    static constexpr int ROWS_A_ROUND = BLOCK_THREADS / CHUNKS;
+    static constexpr int ROUNDS = (ROWS + ROWS_A_ROUND - 1) / ROWS_A_ROUND;
+
+    const T* source;           // this thread's first element of the next tile
+    long long k_stride;        // one step along K
+    long long row_stride;      // one row of the tile
+    long long element_stride;  // one element of a chunk
+    int row, chunk;            // this thread's first row, and its chunk
+    int mn_left;               // how much of the matrix follows the tile's origin
+
+    __device__ __forceinline__ void start(const T* origin, long long mn_stride, long long along_k, int mn_remaining) {
+        row = (int)threadIdx.x / CHUNKS;
+        chunk = (int)threadIdx.x % CHUNKS;
+        k_stride = along_k;
+        row_stride = TRANSPOSED ? along_k : mn_stride;
+        element_stride = CONTIGUOUS == NOWHERE ? along_k : 1;
+        source = origin + (row * row_stride + chunk * PER_CHUNK * element_stride);
+        mn_left = mn_remaining;
+    }
+
+    // Starts copying the next tile; k_left steps of the sum remain, possibly none.
+    __device__ __forceinline__ void copy(unsigned tile, int k_left) {
+        int rows_left = TRANSPOSED ? k_left : mn_left;
+        int inner_left = (TRANSPOSED ? mn_left : k_left) - chunk * PER_CHUNK;
+        const T* from = source;
+#pragma unroll
+        for (int i = 0; i < ROUNDS; ++i, from += ROWS_A_ROUND * row_stride) {
+            int r = row + i * ROWS_A_ROUND;
+            if (ROWS % ROWS_A_ROUND != 0 && r >= ROWS) break;
+            copy_chunk(tile + offset(r, chunk), from, r < rows_left ? inner_left : 0);
+        }
+        source += BK * k_stride;
+    }
+
+    // The first `count` elements of a chunk, zeros after them.
+    __device__ __forceinline__ void copy_chunk(unsigned to, const T* from, int count) const {
+        constexpr int PIECE = CONTIGUOUS == NOWHERE ? 1 : smaller(VEC, PER_CHUNK);
+        constexpr int BYTES_A_PIECE = PIECE * (int)sizeof(T);
+        if constexpr (BYTES_A_PIECE >= 4) {
+#pragma unroll
+            for (int i = 0; i < PER_CHUNK / PIECE; ++i) {
+                int valid = min(max(count - i * PIECE, 0), PIECE) * (int)sizeof(T);
+                const T* piece = PIECE > 1 ? from + i * PIECE : from + i * element_stride;
+                copy_async<BYTES_A_PIECE>(to + i * BYTES_A_PIECE, piece, valid);
+            }
+        } else {
+            Vector<PER_CHUNK> held;
+            if (count >= PER_CHUNK) {
+                load_pieces<PER_CHUNK, 1, false>(held, from, element_stride);
+            } else {
+                held.clear();
+#pragma unroll
+                for (int i = 0; i < PER_CHUNK; ++i) {
+                    if (i < count) held.set(i, from[i * element_stride]);
+                }
+            }
+            store_shared_16(to, held.word);
+        }
+    }
+
+    // --- from shared memory to fragments ---
+
+    // The 16 x STEP block at (mn, step * STEP): r[0], r[1] hold the first half of the step for rows mn and
+    // mn + 8, r[2], r[3] the second half. That is one fragment of A, or two of B: {r[0], r[2]}, {r[1], r[3]}.
+    __device__ __forceinline__ static void read(unsigned (&r)[4], unsigned tile, int mn, int step, int lane) {
+        int matrix = lane / 8, within = lane % 8;
+        if constexpr (!TRANSPOSED) {
+            load_matrices(r, tile + offset(mn + matrix % 2 * 8 + within, step * 2 + matrix / 2));
+        } else if constexpr (sizeof(T) == 2) {
+            load_matrices_transposed(r, tile + offset(step * STEP + matrix / 2 * 8 + within, mn / 8 + matrix % 2));
+        } else {
+            int g = lane / 4, t = lane % 4;
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                int at_k = step * STEP + i / 2 * 4 + t, at_mn = mn + i % 2 * 8 + g;
+                r[i] = load_shared_4(tile + offset(at_k, at_mn / 4) + at_mn % 4 * 4);
+            }
+        }
+        if constexpr (sizeof(T) == 4) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) r[i] = round_to_tf32(r[i]);
+        }
+    }
+};
+
+using TileA = Tile<A_CONTIGUOUS, A_VEC, BM>;
+using TileB = Tile<B_CONTIGUOUS, B_VEC, BN>;
+constexpr unsigned STAGE_BYTES = TileA::BYTES + TileB::BYTES;
+static_assert(BLOCK_THREADS / 32 * 16 * (WN + 8) * 4 <= STAGES * STAGE_BYTES, "outputs pass through the same memory");
+
+struct Fragments {
+    unsigned a[WM / 16][4];
+    unsigned b[WN / 16][4];
+
+    __device__ __forceinline__ void read(unsigned stage, int warp_m, int warp_n, int step, int lane) {
+#pragma unroll
+        for (int i = 0; i < WM / 16; ++i) TileA::read(a[i], stage, warp_m * WM + i * 16, step, lane);
+#pragma unroll
+        for (int j = 0; j < WN / 16; ++j) {
+            TileB::read(b[j], stage + TileA::BYTES, warp_n * WN + j * 16, step, lane);
+        }
+    }
+};
+
+// Blocks that run together should share operands: walk the tiles in bands of GROUP rows of tiles, down
+// each band's columns.
+__device__ __forceinline__ void place_tile(int index, int tiles_m, int tiles_n, int& tile_m, int& tile_n) {
+    int band = index / (GROUP * tiles_n);
+    int height = smaller((int)GROUP, tiles_m - band * GROUP);
+    int within = index - band * GROUP * tiles_n;
+    tile_m = band * GROUP + within % height;
+    tile_n = within / height;
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    gemm(Matrix<const T> a, Matrix<const T> b, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
+         Acc alpha, Acc beta, Epilogue e, Acc* workspace, unsigned* counters) {
+    extern __shared__ __align__(128) unsigned char shared_memory[];
+    unsigned stages = shared_address(shared_memory);
+
+    int tiles_m = ceil_div(m, BM), tiles_n = ceil_div(n, BN);
+    int tile_m, tile_n;
+    place_tile((int)blockIdx.x, tiles_m, tiles_n, tile_m, tile_n);
+    int row0 = tile_m * BM, col0 = tile_n * BN;
+
+    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M;
+
+    // This split's share of the sum, in whole steps of BK.
+    int split = blockIdx.y;
+    int share = ceil_div(ceil_div(k, BK), SPLIT_K) * BK;
+    int k_begin = smaller(split * share, k), k_end = smaller(k_begin + share, k);
+
+    for (long long z = blockIdx.z; z < batch; z += gridDim.z) {
+        float acc[WM / 16][WN / 8][4] = {};
+
+        TileA tile_a;
+        TileB tile_b;
+        tile_a.start(a.at(z, row0, k_begin), a.row_stride, a.col_stride, m - row0);
+        tile_b.start(b.at(z, k_begin, col0), b.col_stride, b.row_stride, n - col0);
+        int k_left = k_end - k_begin;  // of the next tile to copy
+
+        // Past the end of the sum nothing is copied, but the (empty) group counts.
+        auto copy_next = [&](unsigned stage) {
+            if (k_left > 0) {
+                tile_a.copy(stage, k_left);
+                tile_b.copy(stage + TileA::BYTES, k_left);
+                k_left -= BK;
+            }
+            copy_async_commit();
+        };
+#pragma unroll
+        for (int s = 0; s < STAGES - 1; ++s) copy_next(stages + s * STAGE_BYTES);
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();
+
+        Fragments fragments[2];
+        fragments[0].read(stages, warp_m, warp_n, 0, lane);
+        unsigned reading = stages;                                  // the stage that is computed with
+        unsigned writing = stages + (STAGES - 1) * STAGE_BYTES;     // the stage computed with before it
+        for (int k0 = k_begin; k0 < k_end; k0 += BK) {
+#pragma unroll
+            for (int step = 0; step < STEPS; ++step) {
+                if (step == STEPS - 1) {
+                    writing = reading;
+                    reading += STAGE_BYTES;
+                    if (reading == stages + STAGES * STAGE_BYTES) reading = stages;
+                    copy_async_wait<STAGES - 2>();
+                    __syncthreads();
+                }
+                fragments[(step + 1) % 2].read(reading, warp_m, warp_n, (step + 1) % STEPS, lane);
+                if (step == 0) copy_next(writing);
+                Fragments& now = fragments[step % 2];
+#pragma unroll
+                for (int i = 0; i < WM / 16; ++i) {
+#pragma unroll
+                    for (int j = 0; j < WN / 8; ++j) {
+                        mma_step(acc[i][j], now.a[i], now.b[j / 2][j % 2], now.b[j / 2][j % 2 + 2]);
+                    }
+                }
+            }
+        }
+        copy_async_wait<0>();
+        __syncthreads();
+
+        if constexpr (SPLIT_K > 1) {
+            long long tile = z * tiles_m * tiles_n + tile_m * tiles_n + tile_n;
+            auto& flat = reinterpret_cast<float(&)[WM * WN / 32]>(acc);
+            if (!sum_splits<WM * WN / 32, BLOCK_THREADS>(flat, workspace, counters, tile, split, SPLIT_K)) continue;
+        }
+        // A warp's outputs go through its own shared memory, 16 rows at a time.
+        constexpr int STRIDE = WN + 8;
+        float* block = reinterpret_cast<float*>(shared_memory) + warp * (16 * STRIDE);
+        Output out{c, d, e, alpha, beta, m, n};
+#pragma unroll
+        for (int i = 0; i < WM / 16; ++i) {
+            float* at = block + lane / 4 * STRIDE + lane % 4 * 2;
+#pragma unroll
+            for (int j = 0; j < WN / 8; ++j) {
+                *reinterpret_cast<float2*>(at + j * 8) = make_float2(acc[i][j][0], acc[i][j][1]);
+                *reinterpret_cast<float2*>(at + j * 8 + 8 * STRIDE) = make_float2(acc[i][j][2], acc[i][j][3]);
+            }
+            __syncwarp();
+            out.store_block<16, WN, STRIDE>(block, z, row0 + warp_m * WM + i * 16, col0 + warp_n * WN, lane);
+            __syncwarp();
+        }
+        __syncthreads();
+    }
+}
