@@ -3,19 +3,21 @@
 // Idea: a block computes BM x BN outputs, a warp WM x WN of them in instructions of 16 x 8 x 32 bytes.
 // cp.async keeps STAGES - 1 tiles of BK steps in flight, zero-filling what lies outside the matrix.
 // Tiles keep the order that they have in global memory; ldmatrix, transposing where that order is m or n
-// contiguous, turns rows of shared memory into fragments, and an exclusive-or of the 16-byte chunk's
-// index with the row's keeps eight rows in different banks. Fragments are read one step ahead.
+// contiguous, turns rows of shared memory into fragments. Rows are padded by 16 bytes, which puts eight of
+// them in different banks and leaves every address a base and a constant: an exclusive-or swizzle would
+// save the bytes and cost the registers that a 64 x 64 warp tile does not have. Fragments are read one
+// step ahead.
 //
 // f32 problems in compute mode tf32 use the same path with inputs rounded to nearest on their way from
 // shared memory into fragments. ldmatrix cannot transpose 32-bit elements: those fragments are read word
-// by word, from tiles whose swizzle spreads four rows of eight words over all banks.
+// by word, four rows of eight words over all banks, thanks to 32 bytes of padding.
 //
 // Operands that no 4-byte copy can fetch (16-bit elements, odd alignment or no contiguous dimension) go
 // through registers, right but slower.
 //
 // Bound: the issue rate of mma.sync on Hopper, about 62 % of what wgmma reaches: near 600 TFLOP/s in
-// 16-bit, 300 in tf32, dense. A 128 x 128 tile reads 128 bytes of shared memory for each step and warp tile
-// of 64 x 32, 3/4 of the 64 x 64 tile's traffic per flop being saved there; the power limit comes later.
+// 16-bit, 300 in tf32. A 64 x 64 warp tile reads 4 KB of fragments for 32 instructions of 4096 flops, 32
+// flops a byte: at 128 bytes a clock and SM that feeds 950 TFLOP/s, a 64 x 32 tile 630, a 32 x 32 tile 475.
 //
 // Run: smith bench gemm --problem m=4096,n=4096,k=4096,dtype=f16,layout=nn --candidate mma
 
@@ -43,19 +45,10 @@ struct Tile {
     static constexpr bool TRANSPOSED = CONTIGUOUS == ALONG_MN;
     static constexpr int ROWS = TRANSPOSED ? BK : MN;
     static constexpr int CHUNKS = (TRANSPOSED ? MN : BK) / PER_CHUNK;  // of 16 bytes, a row
-    static constexpr int BYTES = ROWS * CHUNKS * 16;
-    static_assert((CHUNKS & (CHUNKS - 1)) == 0, "the swizzle needs a power of two");
+    static constexpr int PADDING = TRANSPOSED && sizeof(T) == 4 ? 32 : 16;
+    static constexpr int PITCH = CHUNKS * 16 + PADDING;  // bytes from row to row
+    static constexpr int BYTES = ROWS * PITCH;
     static_assert(BLOCK_THREADS % CHUNKS == 0, "a thread copies the same chunk of several rows");
-
-    __device__ __forceinline__ static unsigned offset(int row, int chunk) {
-        int swizzle;
-        if constexpr (TRANSPOSED && sizeof(T) == 4) {
-            swizzle = CHUNKS >= 8 ? 2 * (row & 3) : row & 2;
-        } else {
-            swizzle = CHUNKS >= 8 ? row & 7 : row / (8 / CHUNKS) & (CHUNKS - 1);
-        }
-        return (unsigned)(row * CHUNKS + (chunk ^ swizzle)) * 16;
-    }
 
     // --- from global to shared memory ---
 
@@ -85,10 +78,10 @@ struct Tile {
         int inner_left = (TRANSPOSED ? mn_left : k_left) - chunk * PER_CHUNK;
         const T* from = source;
 #pragma unroll
-        for (int i = 0; i < ROUNDS; ++i, from += ROWS_A_ROUND * row_stride) {
+        for (int i = 0; i < ROUNDS; ++i, from = advance(from, ROWS_A_ROUND * row_stride)) {
             int r = row + i * ROWS_A_ROUND;
             if (ROWS % ROWS_A_ROUND != 0 && r >= ROWS) break;
-            copy_chunk(tile + offset(r, chunk), from, r < rows_left ? inner_left : 0);
+            copy_chunk(tile + r * PITCH + chunk * 16, from, r < rows_left ? inner_left : 0);
         }
         source += BK * k_stride;
     }
@@ -126,15 +119,16 @@ struct Tile {
     __device__ __forceinline__ static void read(unsigned (&r)[4], unsigned tile, int mn, int step, int lane) {
         int matrix = lane / 8, within = lane % 8;
         if constexpr (!TRANSPOSED) {
-            load_matrices(r, tile + offset(mn + matrix % 2 * 8 + within, step * 2 + matrix / 2));
+            load_matrices(r, tile + (mn + matrix % 2 * 8 + within) * PITCH + (step * 2 + matrix / 2) * 16);
         } else if constexpr (sizeof(T) == 2) {
-            load_matrices_transposed(r, tile + offset(step * STEP + matrix / 2 * 8 + within, mn / 8 + matrix % 2));
+            int at_k = step * STEP + matrix / 2 * 8 + within, at_mn = mn + matrix % 2 * 8;
+            load_matrices_transposed(r, tile + at_k * PITCH + at_mn * 2);
         } else {
             int g = lane / 4, t = lane % 4;
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 int at_k = step * STEP + i / 2 * 4 + t, at_mn = mn + i % 2 * 8 + g;
-                r[i] = load_shared_4(tile + offset(at_k, at_mn / 4) + at_mn % 4 * 4);
+                r[i] = load_shared_4(tile + at_k * PITCH + at_mn * 4);
             }
         }
         if constexpr (sizeof(T) == 4) {
@@ -173,7 +167,7 @@ __device__ __forceinline__ void place_tile(int index, int tiles_m, int tiles_n, 
     tile_n = within / height;
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(Matrix<const T> a, Matrix<const T> b, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
          Acc alpha, Acc beta, Epilogue e, Acc* workspace, unsigned* counters) {
     extern __shared__ __align__(128) unsigned char shared_memory[];
@@ -219,6 +213,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
         fragments[0].read(stages, warp_m, warp_n, 0, lane);
         unsigned reading = stages;                                  // the stage that is computed with
         unsigned writing = stages + (STAGES - 1) * STAGE_BYTES;     // the stage computed with before it
+#pragma unroll 1
         for (int k0 = k_begin; k0 < k_end; k0 += BK) {
 #pragma unroll
             for (int step = 0; step < STEPS; ++step) {

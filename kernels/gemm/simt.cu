@@ -28,7 +28,6 @@ static_assert(THREADS_N % LANES_N == 0 && THREADS_M % LANES_M == 0, "a block is 
 constexpr int WIDE = 16 / (int)sizeof(Acc);
 constexpr int RUN_M = smaller(TM, WIDE);
 constexpr int RUN_N = smaller(TN, WIDE);
-constexpr int MIN_BLOCKS = sizeof(Acc) == 4 && TM * TN <= 64 && BLOCK_THREADS <= 256 ? 2 : 1;
 
 // The dimension along which an operand is contiguous: K, its other one (M for A, N for B), or neither.
 enum Contiguous { ALONG_K, ALONG_MN, NOWHERE };
@@ -48,34 +47,50 @@ struct Mover {
 
     Vector<VEC> held[ROUNDS];
 
-    __device__ __forceinline__ static int place(int round) { return (int)threadIdx.x + round * BLOCK_THREADS; }
-    __device__ __forceinline__ static bool idle(int round) {
-        return VECTORS % BLOCK_THREADS != 0 && place(round) >= VECTORS;
-    }
-    __device__ __forceinline__ static int inner(int round) { return place(round) % (INNER / VEC) * VEC; }
-    __device__ __forceinline__ static int outer(int round) { return place(round) / (INNER / VEC); }
+    // A thread moves the vectors at the same inner place of every OUTER_A_ROUND-th row or column.
+    static constexpr int OUTER_A_ROUND = BLOCK_THREADS / (INNER / VEC);
+    static_assert(BLOCK_THREADS % (INNER / VEC) == 0, "whole rows or columns a round");
 
-    // `origin` is the tile's first element; mn_left and k_left say how much of the matrix follows it.
-    __device__ __forceinline__ void fetch(const T* origin, long long mn_stride, long long k_stride, int mn_left,
-                                          int k_left) {
-        bool whole = mn_left >= MN && k_left >= BK;
+    const T* source;  // this thread's first vector of the next tile
+    long long round_stride, k_stride;
+    int inner, outer;
+    int mn_left;  // how much of the matrix follows the tile's origin
+
+    __device__ __forceinline__ void start(const T* origin, long long mn_stride, long long along_k, int mn_remaining) {
+        inner = (int)threadIdx.x % (INNER / VEC) * VEC;
+        outer = (int)threadIdx.x / (INNER / VEC);
+        long long outer_stride = CONTIGUOUS == ALONG_MN ? along_k : mn_stride;
+        long long inner_stride = CONTIGUOUS == NOWHERE ? along_k : 1;
+        source = origin + (outer * outer_stride + inner * inner_stride);
+        round_stride = OUTER_A_ROUND * outer_stride;
+        k_stride = along_k;
+        mn_left = mn_remaining;
+    }
+
+    __device__ __forceinline__ bool idle(int round) const {
+        return VECTORS % BLOCK_THREADS != 0 && outer + round * OUTER_A_ROUND >= MN * BK / INNER;
+    }
+
+    // The next tile; k_left steps of the sum remain.
+    __device__ __forceinline__ void fetch(int k_left) {
+        int outer_left = CONTIGUOUS == ALONG_MN ? k_left : mn_left;
+        int inner_left = (CONTIGUOUS == ALONG_MN ? mn_left : k_left) - inner;
+        const T* p = source;
 #pragma unroll
-        for (int i = 0; i < ROUNDS; ++i) {
+        for (int i = 0; i < ROUNDS; ++i, p = advance(p, round_stride)) {
             if (idle(i)) continue;
-            int mn = CONTIGUOUS == ALONG_MN ? inner(i) : outer(i);
-            int k = CONTIGUOUS == ALONG_MN ? outer(i) : inner(i);
-            const T* p = origin + (mn * mn_stride + k * k_stride);
-            int count = CONTIGUOUS == ALONG_MN ? (k < k_left ? mn_left - mn : 0) : (mn < mn_left ? k_left - k : 0);
-            if (whole || count >= VEC) {
+            int count = outer + i * OUTER_A_ROUND < outer_left ? inner_left : 0;
+            held[i].clear();
+            if (count >= VEC) {
                 load_pieces<VEC, VEC, false>(held[i], p, 0);
-            } else {
-                held[i].clear();
+            } else if (VEC > 1) {
 #pragma unroll
                 for (int j = 0; j < VEC; ++j) {
                     if (j < count) held[i].set(j, p[j]);
                 }
             }
         }
+        source += BK * k_stride;
     }
 
     __device__ __forceinline__ void stash(Acc* tile) const {
@@ -91,11 +106,11 @@ struct Mover {
                     } run;
 #pragma unroll
                     for (int h = 0; h < RUN; ++h) run.value[h] = held[i].get(j + h);
-                    *reinterpret_cast<Run*>(tile + outer(i) * STRIDE + inner(i) + j) = run;
+                    *reinterpret_cast<Run*>(tile + (outer + i * OUTER_A_ROUND) * STRIDE + inner + j) = run;
                 }
             } else {
 #pragma unroll
-                for (int j = 0; j < VEC; ++j) tile[(inner(i) + j) * STRIDE + outer(i)] = held[i].get(j);
+                for (int j = 0; j < VEC; ++j) tile[(inner + j) * STRIDE + outer + i * OUTER_A_ROUND] = held[i].get(j);
             }
         }
     }
@@ -120,7 +135,7 @@ __device__ __forceinline__ void read_fragment(Acc (&fragment)[COUNT], const Acc*
     }
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(Matrix<const T> a, Matrix<const T> b, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
          Acc alpha, Acc beta, Epilogue e, Acc* workspace, unsigned* counters) {
     extern __shared__ __align__(16) unsigned char shared_memory[];
@@ -146,9 +161,11 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, MIN_BLOCKS)
         MoverB move_b;
         Acc acc[TM / RUN_M][TN / RUN_N][RUN_M][RUN_N] = {};
 
+        move_a.start(a.at(z, row0, k_begin), a.row_stride, a.col_stride, m - row0);
+        move_b.start(b.at(z, k_begin, col0), b.col_stride, b.row_stride, n - col0);
         auto fetch = [&](int k0) {
-            move_a.fetch(a.at(z, row0, k0), a.row_stride, a.col_stride, m - row0, k_end - k0);
-            move_b.fetch(b.at(z, k0, col0), b.col_stride, b.row_stride, n - col0, k_end - k0);
+            move_a.fetch(k_end - k0);
+            move_b.fetch(k_end - k0);
         };
         if (k_begin < k_end) {
             fetch(k_begin);
@@ -158,6 +175,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, MIN_BLOCKS)
         __syncthreads();
 
         int half = 0;
+#pragma unroll 1
         for (int k0 = k_begin; k0 < k_end; k0 += BK) {
             bool more = k0 + BK < k_end;
             if (more) fetch(k0 + BK);

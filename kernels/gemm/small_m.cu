@@ -166,7 +166,7 @@ struct Streams {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(Matrix<const T> a, Matrix<const T> b, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
          Acc alpha, Acc beta, Epilogue e, Acc* workspace, unsigned* counters) {
     __shared__ Acc partial[WARPS_K][MT][BLOCK_COLS];

@@ -1,6 +1,14 @@
 // Global memory accesses with the cache policy in their names.
 #pragma once
 
+// The pointer `step` elements on. The compiler does not see how it came about, so it keeps one running
+// pointer in registers and not one for each round of an unrolled loop.
+__device__ __forceinline__ const T* advance(const T* p, long long step) {
+    p += step;
+    asm volatile("" : "+l"(p));
+    return p;
+}
+
 // Read-only data that is used again soon: through L1. BYTES is 2, 4, 8 or 16; p is aligned to it.
 template <int BYTES>
 __device__ __forceinline__ void load_cached(unsigned* word, const void* p) {

@@ -49,6 +49,7 @@ pub enum Var {
     Int(i64),
     Float(f64),
     Text(String),
+    List(Vec<Var>),
     Map(Vec<(String, Var)>),
 }
 

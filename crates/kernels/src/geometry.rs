@@ -1,0 +1,225 @@
+//! From a declared launch to a concrete one: grid, block, shared memory and argument values.
+
+use crate::catalogue::{CatalogueError, scope};
+use crate::facts::DeviceFacts;
+use crate::formula::{Formula, Scope};
+use crate::manifest::{ArgSpec, LaunchSpec, TensorMapSpec, Variant};
+use crate::Config;
+use kernelsmith_core::{DType, Operand, Problem};
+
+/// A launch with every number filled in. Operand indices count in `problem.operands()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    pub entry: String,
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub cluster: Option<[u32; 3]>,
+    /// Dynamic shared memory in bytes.
+    pub shared: u32,
+    pub overlap: bool,
+    pub args: Vec<Arg>,
+}
+
+/// A kernel argument with its value; device addresses are filled in at launch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arg {
+    Matrix(MatrixArg),
+    /// The rendered `Epilogue` struct: one matrix for each further input.
+    Epilogue(Vec<MatrixArg>),
+    Pointer { operand: usize, byte_offset: usize },
+    I32(i32),
+    I64(i64),
+    F32(f32),
+    F64(f64),
+    /// Bytes of scratch.
+    Workspace(usize),
+    /// Number of u32 counters.
+    Counters(usize),
+    TensorMap(TensorMap),
+}
+
+/// Pointer and strides (in elements, batch first) of an operand; no operand is a null pointer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixArg {
+    pub operand: Option<usize>,
+    pub byte_offset: usize,
+    pub strides: [i64; 3],
+}
+
+/// A TMA descriptor to encode: sizes and byte strides, innermost dimension first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorMap {
+    pub operand: usize,
+    pub byte_offset: usize,
+    pub dtype: DType,
+    pub dims: Vec<u64>,
+    /// Byte strides of the dimensions after the first.
+    pub strides: Vec<u64>,
+    pub box_sizes: Vec<u32>,
+    pub swizzle: u32,
+}
+
+impl Variant {
+    /// The launches of `config` on `problem`.
+    ///
+    /// # Errors
+    /// An expression that fails, an operand that does not exist, or a geometry that no device takes.
+    pub fn launches(&self, config: &Config, problem: &Problem, facts: &DeviceFacts) -> Result<Vec<Launch>, CatalogueError> {
+        let mut scope = scope(problem, facts);
+        self.bind(&mut scope, config)?;
+        let resolver = Resolver { variant: self, problem, operands: problem.operands(), scope };
+        let mut out = Vec::new();
+        for spec in &self.launches {
+            let wanted = match &spec.when {
+                None => true,
+                Some(f) => f.bool(&resolver.scope).map_err(|e| resolver.formula_error(e))?,
+            };
+            if wanted {
+                out.push(resolver.launch(spec)?);
+            }
+        }
+        Ok(out)
+    }
+}
+
+struct Resolver<'a> {
+    variant: &'a Variant,
+    problem: &'a Problem,
+    operands: Vec<Operand>,
+    scope: Scope,
+}
+
+impl Resolver<'_> {
+    fn formula_error(&self, error: crate::formula::FormulaError) -> CatalogueError {
+        CatalogueError::Formula { variant: self.variant.name.clone(), origin: self.variant.origin.to_string(), error }
+    }
+
+    fn fail(&self, reason: String) -> CatalogueError {
+        CatalogueError::Config { candidate: self.variant.name.clone(), reason: format!("{reason} on {}", self.problem) }
+    }
+
+    fn int(&self, f: &Formula) -> Result<i64, CatalogueError> {
+        f.int(&self.scope).map_err(|e| self.formula_error(e))
+    }
+
+    fn size(&self, f: &Formula, what: &str, range: std::ops::RangeInclusive<i64>) -> Result<u32, CatalogueError> {
+        let x = self.int(f)?;
+        if !range.contains(&x) {
+            return Err(self.fail(format!("{what} `{}` is {x}, expected {} to {}", f.source(), range.start(), range.end())));
+        }
+        Ok(x as u32)
+    }
+
+    fn triple(&self, f: &[Formula; 3], what: &str, limits: [i64; 3]) -> Result<[u32; 3], CatalogueError> {
+        let mut out = [0; 3];
+        for d in 0..3 {
+            out[d] = self.size(&f[d], what, 1..=limits[d])?;
+        }
+        Ok(out)
+    }
+
+    fn launch(&self, spec: &LaunchSpec) -> Result<Launch, CatalogueError> {
+        let block = self.triple(&spec.block, "block", [1024, 1024, 64])?;
+        if block.iter().product::<u32>() > 1024 {
+            return Err(self.fail(format!("block {block:?} has more than 1024 threads")));
+        }
+        Ok(Launch {
+            entry: spec.entry.clone(),
+            grid: self.triple(&spec.grid, "grid", [i32::MAX as i64, 65535, 65535])?,
+            block,
+            cluster: spec.cluster.as_ref().map(|c| self.triple(c, "cluster", [16, 16, 16])).transpose()?,
+            shared: self.size(&spec.shared, "shared", 0..=1 << 20)?,
+            overlap: spec.overlap,
+            args: spec.args.iter().map(|a| self.arg(a)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn operand(&self, name: &str) -> Option<usize> {
+        self.operands.iter().position(|o| o.name == name)
+    }
+
+    fn matrix(&self, name: &str) -> Result<MatrixArg, CatalogueError> {
+        let Some(index) = self.operand(name) else {
+            // C without beta: the kernel is compiled not to read it.
+            if name == "c" {
+                return Ok(MatrixArg { operand: None, byte_offset: 0, strides: [0; 3] });
+            }
+            return Err(self.fail(format!("there is no operand `{name}`")));
+        };
+        let operand = &self.operands[index];
+        let s = operand.layout.strides();
+        if s.len() != 3 {
+            return Err(self.fail(format!("operand `{name}` has rank {}, a matrix argument needs 3", s.len())));
+        }
+        let byte_offset = operand.layout.offset() * operand.dtype.bytes();
+        Ok(MatrixArg { operand: Some(index), byte_offset, strides: [s[0] as i64, s[1] as i64, s[2] as i64] })
+    }
+
+    fn arg(&self, spec: &ArgSpec) -> Result<Arg, CatalogueError> {
+        let narrow = |x: i64, f: &Formula| {
+            i32::try_from(x).map_err(|_| self.fail(format!("i32 argument `{}` is {x}", f.source())))
+        };
+        let bytes = |f: &Formula| {
+            let x = self.int(f)?;
+            usize::try_from(x).map_err(|_| self.fail(format!("size `{}` is {x}", f.source())))
+        };
+        let float = |f: &Formula| f.float(&self.scope).map_err(|e| self.formula_error(e));
+        Ok(match spec {
+            ArgSpec::Matrix(name) => Arg::Matrix(self.matrix(name)?),
+            ArgSpec::Buffer(name) => {
+                let index = self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))?;
+                let operand = &self.operands[index];
+                Arg::Pointer { operand: index, byte_offset: operand.layout.offset() * operand.dtype.bytes() }
+            }
+            ArgSpec::I32(f) => Arg::I32(narrow(self.int(f)?, f)?),
+            ArgSpec::I64(f) => Arg::I64(self.int(f)?),
+            ArgSpec::F32(f) => Arg::F32(float(f)? as f32),
+            ArgSpec::Acc(f) => {
+                let double = self.problem.output().dtype.accumulator() == DType::F64;
+                if double { Arg::F64(float(f)?) } else { Arg::F32(float(f)? as f32) }
+            }
+            ArgSpec::Epilogue => {
+                let names = self.problem.expr_operands();
+                Arg::Epilogue(names.iter().map(|n| self.matrix(n)).collect::<Result<_, _>>()?)
+            }
+            ArgSpec::Workspace(f) => Arg::Workspace(bytes(f)?),
+            ArgSpec::Counters(f) => Arg::Counters(bytes(f)?),
+            ArgSpec::TensorMap(spec) => Arg::TensorMap(self.tensor_map(spec)?),
+        })
+    }
+
+    fn tensor_map(&self, spec: &TensorMapSpec) -> Result<TensorMap, CatalogueError> {
+        let name = &spec.operand;
+        let index = self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))?;
+        let operand = &self.operands[index];
+        let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
+        // Innermost first: the contiguous dimension, then the others from the last one outwards.
+        let inner = (0..shape.len())
+            .rev()
+            .find(|&d| strides[d] == 1)
+            .ok_or_else(|| self.fail(format!("operand `{name}` has no contiguous dimension for a tensor map")))?;
+        let order: Vec<usize> = std::iter::once(inner).chain((0..shape.len()).rev().filter(|d| *d != inner)).collect();
+        let rank = spec.box_sizes.len();
+        if rank > order.len() || order[rank..].iter().any(|&d| shape[d] != 1) {
+            return Err(self.fail(format!("operand `{name}` of shape {shape:?} does not fit a tensor map of rank {rank}")));
+        }
+        let element = operand.dtype.bytes();
+        let mut byte_strides = Vec::new();
+        for &d in &order[1..rank] {
+            let stride = usize::try_from(strides[d]).ok().map(|s| s * element).filter(|s| s % 16 == 0 && *s > 0);
+            byte_strides.push(stride.ok_or_else(|| {
+                self.fail(format!("operand `{name}` has stride {} where a tensor map needs a positive multiple of 16 bytes", strides[d]))
+            })? as u64);
+        }
+        let box_sizes = spec.box_sizes.iter().map(|f| self.size(f, "box", 1..=256)).collect::<Result<Vec<_>, _>>()?;
+        Ok(TensorMap {
+            operand: index,
+            byte_offset: operand.layout.offset() * element,
+            dtype: operand.dtype,
+            dims: order[..rank].iter().map(|&d| shape[d] as u64).collect(),
+            strides: byte_strides,
+            box_sizes,
+            swizzle: spec.swizzle,
+        })
+    }
+}

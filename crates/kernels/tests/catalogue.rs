@@ -1,0 +1,172 @@
+//! Manifests, capability, spaces, geometry and rendering, over the built-in catalogue and over
+//! damaged ones.
+
+use kernelsmith_core::Problem;
+use kernelsmith_kernels::geometry::Arg;
+use kernelsmith_kernels::{Catalogue, DeviceFacts, Target, manifest, render};
+use proptest::prelude::*;
+
+const TMA: &str = r#"
+[[variant]]
+name = "tma"
+about = "x"
+target = "cuda"
+source = "tma.cu"
+requires = "device.cc >= 90"
+supports = ["dtype in ['f16','bf16']", "k % 8 == 0", "a.align >= 16"]
+params = { BM = [64, 128], STAGES = [2, 3] }
+let = { shared = "STAGES * BM * 128", twice = "shared * 2" }
+where = ["twice <= device.shared_max", "BM * STAGES != 192"]
+default = { BM = 128, STAGES = 2 }
+[[variant.launch]]
+entry = "gemm"
+grid = ["cdiv(m, BM)", "batch"]
+block = "384"
+cluster = ["2", "1", "1"]
+shared = "shared"
+when = "m > 1"
+args = [{ tensor_map = "a", box = ["64", "BM"], swizzle = 128 }, { matrix = "b" }, { matrix = "c" }, { buffer = "d" }, { i32 = "k" }, { acc = "alpha" }, { epilogue = true }, { workspace = "m * 4" }, { counters = "3" }]
+"#;
+
+fn parse(text: &str) -> Result<Vec<manifest::Variant>, manifest::ManifestError> {
+    manifest::parse("gemm", "m.toml", text, &|s| (s == "tma.cu").then(|| "// body\n".to_string()))
+}
+
+fn gemm(text: &str) -> Problem {
+    Problem::parse("gemm", text).unwrap()
+}
+
+#[test]
+fn a_manifest_becomes_launches() {
+    let v = parse(TMA).unwrap().remove(0);
+    let facts = DeviceFacts::h200();
+    let p = gemm("m=200,n=32,k=64,dtype=f16,epilogue=bias");
+    let space = v.space(&p, &facts).unwrap();
+    let names: Vec<String> = space.iter().map(|c| c.to_string()).collect();
+    assert_eq!(names, ["BM=64,STAGES=2", "BM=128,STAGES=2", "BM=128,STAGES=3"]);
+    let launch = v.launches(&space[1], &p, &facts).unwrap().remove(0);
+    assert_eq!((launch.grid, launch.block, launch.cluster), ([2, 1, 1], [384, 1, 1], Some([2, 1, 1])));
+    assert_eq!(launch.shared, 2 * 128 * 128);
+    let Arg::TensorMap(map) = &launch.args[0] else { panic!("{:?}", launch.args[0]) };
+    assert_eq!((map.dims.as_slice(), map.strides.as_slice(), map.box_sizes.as_slice()), (&[64, 200][..], &[128][..], &[64, 128][..]));
+    let Arg::Matrix(c) = &launch.args[2] else { panic!() };
+    assert_eq!(c.operand, None, "C is a null pointer without beta");
+    let Arg::Epilogue(e) = &launch.args[6] else { panic!() };
+    assert_eq!(e[0].strides, [0, 0, 1]);
+    assert_eq!(launch.args[7..], [Arg::Workspace(800), Arg::Counters(3)]);
+    let one = gemm("m=1,n=32,k=64,dtype=f16");
+    assert!(v.launches(&space[1], &one, &facts).unwrap().is_empty(), "`when` was ignored");
+}
+
+#[test]
+fn bad_manifests_say_where_and_what() {
+    let change = |from: &str, to: &str| {
+        assert!(TMA.contains(from), "{from}");
+        parse(&TMA.replacen(from, to, 1)).map(|_| ()).unwrap_err().to_string()
+    };
+    for (from, to, needle) in [
+        ("about = \"x\"", "abuot = \"x\"", "m.toml:4: variant `tma`: unknown key `abuot`"),
+        ("target = \"cuda\"", "target = \"metal\"", "m.toml:5: variant `tma`: target `metal`"),
+        ("k % 8 == 0", "k % 8 == ", "m.toml:8: variant `tma`: `supports`: expression `k % 8 == `"),
+        ("BM = [64, 128]", "BM = []", "m.toml:9"),
+        ("default = { BM = 128", "default = { BM = 100", "m.toml:12"),
+        ("tma.cu", "gone.cu", "source `gone.cu` was not found"),
+        ("{ i32 = \"k\" }", "{ i33 = \"k\" }", "unknown argument kind `i33`"),
+        ("swizzle = 128", "swizzle = 100", "swizzle 100"),
+        ("name = \"tma\"", "name = ", "m.toml:3"),
+        ("[[variant]]", "[[variants]]", "unknown key `variants`"),
+        ("grid = ", "gird = ", "unknown key `gird` in a launch"),
+        ("block = \"384\"", "block = true", "`block` must be an expression"),
+    ] {
+        let error = change(from, to);
+        assert!(error.contains(needle), "{from} -> {to}: {error}");
+    }
+    assert!(parse(&format!("{TMA}{TMA}")).unwrap_err().to_string().contains("twice"));
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_manifest_never_panics(at in 0usize..TMA.len(), byte in 32u8..127) {
+        let mut bytes = TMA.as_bytes().to_vec();
+        bytes[at] = byte;
+        let text = String::from_utf8(bytes).unwrap();
+        if let Ok(variants) = parse(&text) {
+            let p = gemm("m=200,n=32,k=64,dtype=f16,epilogue=bias");
+            for v in variants {
+                for c in v.space(&p, &DeviceFacts::h200()).unwrap_or_default() {
+                    let _ = v.launches(&c, &p, &DeviceFacts::h200());
+                }
+            }
+        }
+        let _ = parse(&TMA[..at]);
+    }
+}
+
+const PROBLEMS: [&str; 9] = [
+    "m=1,n=9728,k=896,dtype=f16,layout=nt",
+    "m=4096,n=4096,k=4096,dtype=f32",
+    "m=64,n=64,k=64,dtype=f64,layout=tt",
+    "batch=14,m=1,n=64,k=67,dtype=f16",
+    "m=256,n=256,k=256,dtype=f32,compute=tf32,layout=tn",
+    "m=7,n=13,k=5,dtype=bf16,epilogue=bias+gelu+residual,beta=1.0",
+    "m=1,n=151936,k=896,dtype=f16,layout=nt",
+    "m=9,n=17,k=33,dtype=f32,a=3@0:80:2,d=1@0:1:9",
+    "batch=70000,m=2,n=2,k=2,dtype=f32",
+];
+
+#[test]
+fn every_builtin_cuda_candidate_has_a_geometry_and_source() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    for text in PROBLEMS {
+        let p = gemm(text);
+        let (able, gaps) = catalogue.capable(&p, &facts).unwrap();
+        assert!(!able.is_empty(), "nothing runs {text}: {gaps:?}");
+        for v in able.iter().filter(|v| v.source.contains('.')) {
+            let space = v.space(&p, &facts).unwrap();
+            assert!(!space.is_empty(), "{} says it supports {text} and has no config for it", v.name);
+            assert!(space.len() <= 200, "{} has {} configs on {text}", v.name, space.len());
+            for config in &space {
+                let launches = v.launches(config, &p, &facts).unwrap();
+                assert!(!launches.is_empty(), "{}[{config}] launches nothing on {text}", v.name);
+            }
+            let rendered = render::cuda(&catalogue, v, &space[0], &p, &facts).unwrap();
+            assert!(rendered.source.contains("constexpr int A_VEC"));
+            assert!(rendered.headers.iter().any(|(n, _)| n == "gemm.cuh"));
+        }
+    }
+}
+
+#[test]
+fn the_overlay_replaces_a_variant_by_name_and_adds_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let op = folder.path().join("gemm");
+    std::fs::create_dir(&op).unwrap();
+    std::fs::write(op.join("tma.cu"), "// mine\n").unwrap();
+    let text = format!("{TMA}{}", TMA.replace("\"tma\"", "\"naive\""));
+    std::fs::write(op.join("manifest.toml"), text).unwrap();
+    let before = Catalogue::builtin().unwrap();
+    let after = Catalogue::builtin().unwrap().overlay(folder.path()).unwrap();
+    assert_eq!(after.all().len(), before.all().len() + 1);
+    assert_eq!(after.variant("gemm", Target::Cuda, "naive").unwrap().text, "// mine\n");
+    let missing = Catalogue::builtin().unwrap().overlay(&folder.path().join("gone")).unwrap_err().to_string();
+    assert!(missing.contains("gone"), "{missing}");
+}
+
+#[test]
+fn the_predicate_of_search_and_dispatch_is_one() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    let (yes, no) = (gemm("m=8,n=64,k=64,dtype=f16,layout=nt"), gemm("m=9,n=64,k=64,dtype=f16,layout=nt"));
+    let v = catalogue.variant("gemm", Target::Cuda, "small_m").unwrap();
+    let config = v.space(&yes, &facts).unwrap().remove(0);
+    let candidate = kernelsmith_kernels::Candidate { variant: "small_m".into(), config: config.clone() };
+    assert!(catalogue.admit(&candidate, &yes, &facts).is_ok());
+    let refusal = catalogue.admit(&candidate, &no, &facts).unwrap_err().to_string();
+    assert!(refusal.contains("m <= 8"), "{refusal}");
+    let (_, gaps) = catalogue.capable(&no, &facts).unwrap();
+    assert!(gaps.iter().any(|g| g.variant == "small_m" && g.reason.contains("m <= 8")), "{gaps:?}");
+    let (name, _) = config.iter().next().unwrap();
+    let odd = kernelsmith_kernels::Candidate { variant: "small_m".into(), config: config.with(name, 77) };
+    assert!(catalogue.admit(&odd, &yes, &facts).unwrap_err().to_string().contains("expected one of"));
+}
