@@ -65,7 +65,7 @@ struct Tile {
     __device__ __forceinline__ void start(const T* origin, long long mn_stride, long long along_k, int mn_remaining) {
         row = (int)threadIdx.x / CHUNKS;
         chunk = (int)threadIdx.x % CHUNKS;
-        k_stride = along_k;
+        k_stride = CONTIGUOUS == ALONG_K ? 1 : along_k;
         row_stride = TRANSPOSED ? along_k : mn_stride;
         element_stride = CONTIGUOUS == NOWHERE ? along_k : 1;
         source = origin + (row * row_stride + chunk * PER_CHUNK * element_stride);
@@ -114,21 +114,25 @@ struct Tile {
 
     // --- from shared memory to fragments ---
 
-    // The 16 x STEP block at (mn, step * STEP): r[0], r[1] hold the first half of the step for rows mn and
-    // mn + 8, r[2], r[3] the second half. That is one fragment of A, or two of B: {r[0], r[2]}, {r[1], r[3]}.
+    // The 16 x STEP block at (mn, step * STEP), as four matrices of 8 rows by half a step. For A they come
+    // as the instruction wants them: both rows of the first half, then both of the second. For B the two
+    // halves of rows mn .. mn + 7 come first, so that each fragment of B is a pair of adjacent registers.
+    template <bool FOR_B>
     __device__ __forceinline__ static void read(unsigned (&r)[4], unsigned tile, int mn, int step, int lane) {
+        auto row_of = [](int matrix) { return (FOR_B ? matrix / 2 : matrix % 2) * 8; };
+        auto half_of = [](int matrix) { return FOR_B ? matrix % 2 : matrix / 2; };
         int matrix = lane / 8, within = lane % 8;
         if constexpr (!TRANSPOSED) {
-            load_matrices(r, tile + (mn + matrix % 2 * 8 + within) * PITCH + (step * 2 + matrix / 2) * 16);
+            load_matrices(r, tile + (mn + row_of(matrix) + within) * PITCH + (step * 2 + half_of(matrix)) * 16);
         } else if constexpr (sizeof(T) == 2) {
-            int at_k = step * STEP + matrix / 2 * 8 + within, at_mn = mn + matrix % 2 * 8;
-            load_matrices_transposed(r, tile + at_k * PITCH + at_mn * 2);
+            int at_k = step * STEP + half_of(matrix) * 8 + within;
+            load_matrices_transposed(r, tile + at_k * PITCH + (mn + row_of(matrix)) * 2);
         } else {
             int g = lane / 4, t = lane % 4;
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                int at_k = step * STEP + i / 2 * 4 + t, at_mn = mn + i % 2 * 8 + g;
-                r[i] = load_shared_4(tile + at_k * PITCH + at_mn * 4);
+                int at_k = step * STEP + half_of(i) * 4 + t;
+                r[i] = load_shared_4(tile + at_k * PITCH + (mn + row_of(i) + g) * 4);
             }
         }
         if constexpr (sizeof(T) == 4) {
@@ -149,10 +153,10 @@ struct Fragments {
 
     __device__ __forceinline__ void read(unsigned stage, int warp_m, int warp_n, int step, int lane) {
 #pragma unroll
-        for (int i = 0; i < WM / 16; ++i) TileA::read(a[i], stage, warp_m * WM + i * 16, step, lane);
+        for (int i = 0; i < WM / 16; ++i) TileA::read<false>(a[i], stage, warp_m * WM + i * 16, step, lane);
 #pragma unroll
         for (int j = 0; j < WN / 16; ++j) {
-            TileB::read(b[j], stage + TileA::BYTES, warp_n * WN + j * 16, step, lane);
+            TileB::read<true>(b[j], stage + TileA::BYTES, warp_n * WN + j * 16, step, lane);
         }
     }
 };
@@ -231,7 +235,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
                 for (int i = 0; i < WM / 16; ++i) {
 #pragma unroll
                     for (int j = 0; j < WN / 8; ++j) {
-                        mma_step(acc[i][j], now.a[i], now.b[j / 2][j % 2], now.b[j / 2][j % 2 + 2]);
+                        mma_step(acc[i][j], now.a[i], now.b[j / 2][j % 2 * 2], now.b[j / 2][j % 2 * 2 + 1]);
                     }
                 }
             }
@@ -256,9 +260,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
                 *reinterpret_cast<float2*>(at + j * 8) = make_float2(acc[i][j][0], acc[i][j][1]);
                 *reinterpret_cast<float2*>(at + j * 8 + 8 * STRIDE) = make_float2(acc[i][j][2], acc[i][j][3]);
             }
-            __syncwarp();
             out.store_block<16, WN, STRIDE>(block, z, row0 + warp_m * WM + i * 16, col0 + warp_n * WN, lane);
-            __syncwarp();
         }
         __syncthreads();
     }

@@ -10,9 +10,9 @@
 // A thread's outputs are runs of RUN values that lie a whole block's width of threads apart, for the
 // same reason.
 //
-// Bound: the FMA pipe, 132 SMs x 128 lanes x 2 x 1.755 GHz = 59 TFLOP/s in f32 (half of it in f64). With
-// TM = TN = 8 shared memory delivers 64 bytes a thread for 64 multiply-adds, that is 1 byte a lane and
-// clock, 128 of 128 bytes a clock: just enough, because lanes that read the same address share it.
+// Bound: the FMA pipe, 132 SMs x 128 lanes x 2 x 1.755 GHz = 59 TFLOP/s in f32 (half of it in f64). A
+// warp with TM = TN = 8 reads four times 64 to 128 bytes for 64 multiply-adds, so shared memory is busy at
+// most every other clock; 16 x 8 outputs a thread read a quarter less, at half the warps an SM.
 //
 // Run: smith bench gemm --problem m=4096,n=4096,k=4096,dtype=f32,layout=nn --candidate simt
 
@@ -63,7 +63,7 @@ struct Mover {
         long long inner_stride = CONTIGUOUS == NOWHERE ? along_k : 1;
         source = origin + (outer * outer_stride + inner * inner_stride);
         round_stride = OUTER_A_ROUND * outer_stride;
-        k_stride = along_k;
+        k_stride = CONTIGUOUS == ALONG_K ? 1 : along_k;
         mn_left = mn_remaining;
     }
 
@@ -224,11 +224,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
                         block[(lane / LANES_N * RUN_M + p) * STRIDE + lane % LANES_N * RUN_N + q] = acc[i][j][p][q];
                     }
                 }
-                __syncwarp();
                 out.store_block<ROWS, COLS, STRIDE>(
                     block, z, row0 + i * THREADS_M * RUN_M + warp / (THREADS_N / LANES_N) * ROWS,
                     col0 + j * THREADS_N * RUN_N + warp % (THREADS_N / LANES_N) * COLS, lane);
-                __syncwarp();
             }
         }
         __syncthreads();

@@ -42,6 +42,7 @@ struct Streams {
         constexpr int VEC_A = A_INNER == 0 ? smaller((int)A_VEC, CHUNK) : 1;
         constexpr int VEC_B = B_INNER == 1 ? smaller((int)B_VEC, CHUNK) : 1;
         constexpr bool AHEAD = MT * UNROLL <= 8;  // room for all of A's vectors at once
+        const long long a_step = A_INNER == 0 ? 1 : a_col, b_step = B_INNER == 1 ? 1 : b_row;
         int in_group = lane % LANES;
         int chunks = k / CHUNK;
 
@@ -58,7 +59,7 @@ struct Streams {
                 for (int r = 0; r < ROWS; ++r) {
                     weight[u][r].clear();
                     if (chunk < chunks && col + r < n) {
-                        load_pieces<CHUNK, VEC_B, true>(weight[u][r], column[r] + chunk * CHUNK * b_row, b_row);
+                        load_pieces<CHUNK, VEC_B, true>(weight[u][r], column[r] + chunk * CHUNK * b_step, b_step);
                     }
                 }
             }
@@ -69,7 +70,7 @@ struct Streams {
                     Vector<CHUNK>& x = input[AHEAD ? u : 0][i];
                     x.clear();
                     if (chunk < chunks && i < m) {
-                        load_pieces<CHUNK, VEC_A, false>(x, a + (i * a_row + chunk * CHUNK * a_col), a_col);
+                        load_pieces<CHUNK, VEC_A, false>(x, a + (i * a_row + chunk * CHUNK * a_step), a_step);
                     }
                 }
             };

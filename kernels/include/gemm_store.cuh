@@ -19,32 +19,36 @@ struct Output {
     int m, n;
 
     // One warp stores a ROWS x COLS block of accumulators that lies in shared memory as [ROWS][STRIDE],
-    // clipped to the matrix, in vectors of up to D_VEC elements along D's contiguous dimension. row and
-    // col are multiples of the block's size. Going through shared memory costs little, coalesces, and
-    // lets one rolled loop hold the epilogue's code and registers, however long the epilogue is.
+    // clipped to the matrix: first each lane finishes one element at a time, in place, neighbours along D's
+    // contiguous dimension; then whole vectors of up to D_VEC elements go out. row and col are multiples of
+    // the block's size. The rolled loops hold the epilogue's code and registers, however long it is, to
+    // one or two copies.
     template <int ROWS, int COLS, int STRIDE>
-    __device__ __forceinline__ void store_block(const Acc* block, long long batch, int row, int col, int lane) const {
+    __device__ __forceinline__ void store_block(Acc* block, long long batch, int row, int col, int lane) const {
         constexpr bool ALONG_ROWS = D_INNER == 1;
         constexpr int INNER = ALONG_ROWS ? ROWS : COLS;
+        __syncwarp();
+#pragma unroll 2
+        for (int i = lane; i < ROWS * COLS; i += 32) {
+            int r = ALONG_ROWS ? i % INNER : i / INNER, s = ALONG_ROWS ? i / INNER : i % INNER;
+            if (row + r < m && col + s < n) {
+                Acc& x = block[r * STRIDE + s];
+                x = finish(x, alpha, beta, c, e, batch, row + r, col + s);
+            }
+        }
+        __syncwarp();
         constexpr int VEC = smaller((int)D_VEC, INNER);
-        constexpr int VECTORS = ROWS * COLS / VEC;
 #pragma unroll 1
-        for (int v = lane; v < VECTORS; v += 32) {
-            int inner = v % (INNER / VEC) * VEC, outer = v / (INNER / VEC);
-            int r = ALONG_ROWS ? inner : outer, s = ALONG_ROWS ? outer : inner;
+        for (int i = lane * VEC; i < ROWS * COLS; i += 32 * VEC) {
+            int r = ALONG_ROWS ? i % INNER : i / INNER, s = ALONG_ROWS ? i / INNER : i % INNER;
             if (row + r >= m || col + s >= n) continue;
-            int count = ALONG_ROWS ? m - (row + r) : n - (col + s);
             Vector<VEC> out;
 #pragma unroll
-            for (int i = 0; i < VEC; ++i) {
-                int ri = ALONG_ROWS ? r + i : r, si = ALONG_ROWS ? s : s + i;
-                Acc x = 0;
-                if (i < count) {
-                    x = finish(block[ri * STRIDE + si], alpha, beta, c, e, batch, row + ri, col + si);
-                }
-                out.set(i, from_acc(x));
+            for (int j = 0; j < VEC; ++j) {
+                out.set(j, from_acc(ALONG_ROWS ? block[(r + j) * STRIDE + s] : block[r * STRIDE + s + j]));
             }
-            store_pieces<VEC>(d.at(batch, row + r, col + s), out, count);
+            store_pieces<VEC>(d.at(batch, row + r, col + s), out, ALONG_ROWS ? m - (row + r) : n - (col + s));
         }
+        __syncwarp();
     }
 };

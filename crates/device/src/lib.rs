@@ -1,5 +1,21 @@
-//! Devices: buffers, queues, graphs, the pool and the compile cache, over the CPU and CUDA.
+//! Devices: buffers, queues, graphs, the pool, the compile cache and dispatch, over the CPU and CUDA.
 //!
 //! All of Kernelsmith's unsafe code is in this crate; each block says why it is sound.
 
+pub mod cache;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device;
+pub mod dispatch;
+pub mod error;
+pub mod executable;
+pub mod libraries;
+pub mod pool;
+pub mod queue;
+
+pub use device::{Buffer, Device, DeviceId, Telemetry};
+pub use dispatch::Dispatcher;
+pub use error::DeviceError;
+pub use executable::Executable;
+pub use queue::{Event, Graph, Queue};

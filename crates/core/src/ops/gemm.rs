@@ -5,7 +5,7 @@
 
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Expr, Unary};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, hash};
 use crate::reference::Reference;
 use crate::{DType, HostArray, Layout};
 use std::any::Any;
@@ -445,6 +445,23 @@ impl OpProblem for GemmProblem {
 
     fn edge_cases(&self) -> Vec<Problem> {
         edge_cases(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        // Sizes, first strides and offsets tell nearly all problems apart; equality settles the rest.
+        let mut h = hash(self.dtype as u64 ^ (self.compute as u64) << 8, self.steps.len() as u64);
+        for x in [self.batch, self.m, self.n, self.k] {
+            h = hash(h, x as u64);
+        }
+        for layout in [&self.a, &self.b, &self.d] {
+            let s = layout.strides();
+            h = hash(h ^ layout.offset() as u64, (s[0] ^ s[1] << 21 ^ s[2] << 42) as u64);
+        }
+        hash(h ^ self.alpha.to_bits(), self.beta.to_bits())
+    }
+
+    fn same_as(&self, other: &dyn OpProblem) -> bool {
+        other.as_any().downcast_ref::<GemmProblem>() == Some(self)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -116,6 +116,9 @@ pub trait OpProblem: fmt::Debug + Send + Sync + 'static {
     fn reference(&self, arrays: &[&HostArray], inputs: Inputs, budget: OracleBudget) -> Reference;
     /// Neighbours of this problem that break kernels: odd sizes, tails, strides, offsets.
     fn edge_cases(&self) -> Vec<Problem>;
+    /// A hash of everything that [`OpProblem::same_as`] compares, cheap enough for each launch.
+    fn fingerprint(&self) -> u64;
+    fn same_as(&self, other: &dyn OpProblem) -> bool;
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -140,6 +143,11 @@ impl Problem {
     /// The typed problem, if it is of type `P`.
     pub fn downcast<P: OpProblem>(&self) -> Option<&P> {
         self.0.as_any().downcast_ref()
+    }
+
+    /// Whether two problems are equal, without going through text.
+    pub fn same_as(&self, other: &Problem) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.same_as(&*other.0)
     }
 
     pub fn inputs(&self) -> Vec<Operand> {
@@ -172,7 +180,7 @@ impl fmt::Debug for Problem {
 
 impl PartialEq for Problem {
     fn eq(&self, other: &Self) -> bool {
-        self.op() == other.op() && self.text() == other.text()
+        self.same_as(other)
     }
 }
 

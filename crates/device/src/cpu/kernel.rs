@@ -25,9 +25,11 @@ pub type CpuKernel = fn(&mut CpuCall<'_>) -> Result<(), CpuKernelError>;
 pub struct CpuEntry {
     pub name: &'static str,
     pub run: CpuKernel,
+    /// Its source text: a change makes tuned entries stale.
+    pub source: &'static str,
 }
 
-/// Every registered function.
+/// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
-    super::gemm::KERNELS.iter().find(|e| e.name == name)
+    super::gemm::KERNELS.iter().chain(super::faults::KERNELS).find(|e| e.name == name)
 }

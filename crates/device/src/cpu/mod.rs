@@ -1,4 +1,7 @@
-//! The CPU backend.
+//! The CPU backend: kernels are Rust functions, queues run at once.
 
+pub mod facts;
+pub mod faults;
 pub mod gemm;
 pub mod kernel;
+pub mod memory;

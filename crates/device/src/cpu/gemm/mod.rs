@@ -1,5 +1,21 @@
-//! Matrix products on the CPU.
+//! Matrix products on the CPU: one file a kernel, and what they share.
 
 use super::kernel::CpuEntry;
 
-pub static KERNELS: &[CpuEntry] = &[];
+mod args;
+mod blocked;
+mod element;
+mod gemm_crate;
+mod lanes;
+pub mod openblas;
+mod small_m;
+mod team;
+#[cfg(test)]
+mod tests;
+
+pub static KERNELS: &[CpuEntry] = &[
+    CpuEntry { name: "blocked", run: blocked::run },
+    CpuEntry { name: "gemm_crate", run: gemm_crate::run },
+    CpuEntry { name: "openblas", run: openblas::run },
+    CpuEntry { name: "small_m", run: small_m::run },
+];

@@ -1,0 +1,232 @@
+//! Vector registers of the instruction sets that kernels are compiled for.
+//!
+//! A kernel is written once over [`Lanes`] and instantiated inside `#[target_feature]` functions;
+//! everything here is `#[inline(always)]`, so the instructions are chosen there.
+
+use super::element::{Accumulator, Element};
+#[cfg(target_arch = "x86_64")]
+use half::{bf16, f16};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// Arithmetic on a register of accumulators.
+pub trait Lanes<A: Accumulator>: Copy + 'static {
+    type Vector: Copy;
+    const WIDTH: usize;
+    /// # Safety
+    /// All functions: the CPU has this instruction set; `load` reads and `store` writes WIDTH elements.
+    unsafe fn splat(x: A) -> Self::Vector;
+    unsafe fn load(from: *const A) -> Self::Vector;
+    unsafe fn store(to: *mut A, x: Self::Vector);
+    /// x·y + z.
+    unsafe fn multiply_add(x: Self::Vector, y: Self::Vector, z: Self::Vector) -> Self::Vector;
+    unsafe fn add(x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    /// The sum of the lanes, in a fixed order.
+    unsafe fn sum(x: Self::Vector) -> A;
+}
+
+/// Loads of stored elements, widened to accumulators.
+pub trait Widen<T: Element>: Lanes<T::Acc> {
+    /// # Safety
+    /// The CPU has this instruction set; WIDTH elements can be read.
+    unsafe fn widen(from: *const T) -> Self::Vector;
+
+    /// The first `count` < WIDTH elements, zeros after them; reads nothing beyond.
+    ///
+    /// # Safety
+    /// The CPU has this instruction set; `count` elements can be read.
+    #[inline(always)]
+    unsafe fn widen_first(from: *const T, count: usize) -> Self::Vector {
+        const MOST: usize = 16;
+        let mut whole = [T::ZERO; MOST];
+        debug_assert!(count < Self::WIDTH && Self::WIDTH <= MOST);
+        // SAFETY: the caller vouches for `count` elements and `whole` has more; then WIDTH of them exist.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, whole.as_mut_ptr(), count);
+            Self::widen(whole.as_ptr())
+        }
+    }
+}
+
+/// Asks for the cache line at `address`; any address is allowed.
+#[inline(always)]
+pub fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch of an invalid address does nothing.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// Eight lanes of plain Rust, for CPUs without a hand-written instance (and every other architecture).
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl<A: Accumulator> Lanes<A> for Portable {
+    type Vector = [A; 8];
+    const WIDTH: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(x: A) -> [A; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const A) -> [A; 8] {
+        // SAFETY: the caller vouches for eight elements.
+        unsafe { from.cast::<[A; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut A, x: [A; 8]) {
+        // SAFETY: the caller vouches for eight elements.
+        unsafe { to.cast::<[A; 8]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(x: [A; 8], y: [A; 8], z: [A; 8]) -> [A; 8] {
+        std::array::from_fn(|i| x[i].multiply_add(y[i], z[i]))
+    }
+    #[inline(always)]
+    unsafe fn add(x: [A; 8], y: [A; 8]) -> [A; 8] {
+        std::array::from_fn(|i| x[i] + y[i])
+    }
+    #[inline(always)]
+    unsafe fn sum(x: [A; 8]) -> A {
+        ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+    }
+}
+
+impl<T: Element> Widen<T> for Portable {
+    #[inline(always)]
+    unsafe fn widen(from: *const T) -> [T::Acc; 8] {
+        // SAFETY: the caller vouches for eight elements.
+        let x = unsafe { from.cast::<[T; 8]>().read_unaligned() };
+        x.map(T::widen)
+    }
+}
+
+/// 512-bit registers: AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub struct Avx512;
+/// 256-bit registers: AVX2, FMA and F16C.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+/// `impl Lanes` from the names of the instructions.
+#[cfg(target_arch = "x86_64")]
+macro_rules! lanes {
+    ($set:ty, $acc:ty, $vector:ty, $width:expr, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sum:expr) => {
+        impl Lanes<$acc> for $set {
+            type Vector = $vector;
+            const WIDTH: usize = $width;
+            #[inline(always)]
+            unsafe fn splat(x: $acc) -> $vector {
+                // SAFETY: the caller checked the CPU.
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $acc) -> $vector {
+                // SAFETY: the caller checked the CPU and vouches for the elements.
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store(to: *mut $acc, x: $vector) {
+                // SAFETY: the caller checked the CPU and vouches for the elements.
+                unsafe { $store(to, x) }
+            }
+            #[inline(always)]
+            unsafe fn multiply_add(x: $vector, y: $vector, z: $vector) -> $vector {
+                // SAFETY: the caller checked the CPU.
+                unsafe { $fma(x, y, z) }
+            }
+            #[inline(always)]
+            unsafe fn add(x: $vector, y: $vector) -> $vector {
+                // SAFETY: the caller checked the CPU.
+                unsafe { $add(x, y) }
+            }
+            #[inline(always)]
+            unsafe fn sum(x: $vector) -> $acc {
+                // SAFETY: the caller checked the CPU.
+                unsafe { $sum(x) }
+            }
+        }
+    };
+}
+
+/// `impl Widen` from an expression of the pointer.
+#[cfg(target_arch = "x86_64")]
+macro_rules! widen {
+    ($set:ty, $t:ty, $vector:ty, $from:ident => $load:expr) => {
+        impl Widen<$t> for $set {
+            #[inline(always)]
+            unsafe fn widen($from: *const $t) -> $vector {
+                // SAFETY: the caller checked the CPU and vouches for the elements.
+                unsafe { $load }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+
+    #[inline(always)]
+    unsafe fn sum8(x: __m256) -> f32 {
+        // SAFETY: the caller checked the CPU for AVX.
+        unsafe {
+            let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+            _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps::<1>(x, x)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum4(x: __m256d) -> f64 {
+        // SAFETY: the caller checked the CPU for AVX.
+        unsafe {
+            let x = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+            _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)))
+        }
+    }
+
+    lanes!(Avx512, f32, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, |x| _mm512_reduce_add_ps(x));
+    lanes!(Avx512, f64, __m512d, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, |x| _mm512_reduce_add_pd(x));
+    lanes!(Avx2, f32, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, |x| sum8(x));
+    lanes!(Avx2, f64, __m256d, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_add_pd, |x| sum4(x));
+
+    widen!(Avx512, f32, __m512, from => _mm512_loadu_ps(from));
+    widen!(Avx512, f64, __m512d, from => _mm512_loadu_pd(from));
+    widen!(Avx512, f16, __m512, from => _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())));
+    // A bf16 is the upper half of an f32.
+    widen!(Avx512, bf16, __m512, from => _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())))));
+    widen!(Avx2, f32, __m256, from => _mm256_loadu_ps(from));
+    widen!(Avx2, f64, __m256d, from => _mm256_loadu_pd(from));
+    widen!(Avx2, f16, __m256, from => _mm256_cvtph_ps(_mm_loadu_si128(from.cast())));
+    widen!(Avx2, bf16, __m256, from => _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())))));
+}
+
+/// The instruction sets that kernels choose between at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionSet {
+    Avx512,
+    Avx2,
+    Portable,
+}
+
+impl InstructionSet {
+    /// The best one that this CPU has. Code for it may run only if it is in [`InstructionSet::available`].
+    pub fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx2") {
+                return InstructionSet::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+                return InstructionSet::Avx2;
+            }
+        }
+        InstructionSet::Portable
+    }
+}

@@ -1,0 +1,215 @@
+//! Every kernel against the oracle: dtypes × layouts × edge cases × input families.
+
+use super::KERNELS;
+use super::openblas;
+use crate::cpu::kernel::{CpuCall, CpuEntry};
+use kernelsmith_core::inputs::Inputs;
+use kernelsmith_core::ops::OracleBudget;
+use kernelsmith_core::ops::gemm::{GemmProblem, parse};
+use kernelsmith_core::{DType, HostArray, Problem};
+use kernelsmith_kernels::Config;
+
+/// Runs a kernel on random inputs of a family and compares every element, written or not.
+fn check(entry: &CpuEntry, config: &Config, problem: &Problem, family: Inputs, seed: u64) {
+    let inputs: Vec<HostArray> = problem
+        .inputs()
+        .iter()
+        .enumerate()
+        .map(|(i, o)| family.fill(seed.wrapping_mul(31) + i as u64, o.dtype, &o.layout))
+        .collect();
+    let arrays: Vec<&HostArray> = inputs.iter().collect();
+    let output = problem.output();
+    // A poison that no result is: the elements outside the layout must keep it.
+    let poison = HostArray::from_fn(output.dtype, output.layout.span(), |_| -7.5e3);
+    let mut got = poison.clone();
+    let slices: Vec<&[u8]> = inputs.iter().map(|a| a.as_bytes()).collect();
+    let mut call = CpuCall { problem, config, inputs: &slices, output: got.as_bytes_mut() };
+    let what = || format!("{}[{config}] on {problem}, {family:?}", entry.name);
+    (entry.run)(&mut call).unwrap_or_else(|e| panic!("{}: {e}", what()));
+    let mut want = problem.reference(&arrays, family, OracleBudget { full_flops: f64::INFINITY, samples: 0 });
+    if family == Inputs::Denormal {
+        // Products of denormals with ordinary numbers round to the spacing of denormals, each of them.
+        let spacing = if output.dtype == DType::F64 { f64::from_bits(1) } else { 2f64.powi(-149) };
+        let k = problem.downcast::<GemmProblem>().unwrap().k as f64;
+        want.bounds.iter_mut().for_each(|b| *b += (k + 4.0) * spacing);
+    }
+    let found = want.compare(&got, &output.layout);
+    assert!(found.passes() && found.max_error_over_bound <= 1.0, "{}: {found:?}", what());
+    let mut inside = vec![false; got.len()];
+    want.positions.iter().for_each(|&p| inside[p] = true);
+    let stray = (0..got.len()).find(|&i| !inside[i] && got.get(i) != poison.get(i));
+    assert_eq!(stray, None, "{}: an element outside the layout was written", what());
+}
+
+fn configs(name: &str) -> Vec<Config> {
+    let texts: &[&str] = match name {
+        "blocked" => &["MC=64,NC=256,KC=256,THREADS=1", "MC=7,NC=20,KC=33,THREADS=2"],
+        "gemm_crate" => &["THREADS=1", "THREADS=0", "THREADS=2"],
+        "openblas" => &["CALL=0,THREADS=1", "CALL=1,THREADS=2"],
+        "small_m" => &[
+            "ROWS=1,UNROLL=4,THREADS=1",
+            "ROWS=2,UNROLL=2,THREADS=2",
+            "ROWS=4,UNROLL=1,THREADS=1,PREFETCH=1024",
+            "ROWS=4,UNROLL=2,THREADS=3",
+            "ROWS=8,UNROLL=1,THREADS=0",
+        ],
+        other => panic!("no configs for {other}: add them here"),
+    };
+    texts.iter().map(|t| t.parse().unwrap()).collect()
+}
+
+const STORAGES: [&str; 4] = ["nn", "nt", "tn", "tt"];
+const DTYPES: [&str; 4] = ["f32", "f64", "f16", "bf16"];
+
+/// Whether BLAS has words for an operand: what the manifest's predicate says.
+fn expressible(p: &GemmProblem) -> bool {
+    let stride_fits = |layout: &kernelsmith_core::Layout| {
+        let (shape, strides) = (layout.shape(), layout.strides());
+        match GemmProblem::inner(layout) {
+            0 => shape[1] == 1 || strides[1] >= shape[2] as isize,
+            1 => shape[2] == 1 || strides[2] >= shape[1] as isize,
+            _ => false,
+        }
+    };
+    [&p.a, &p.b, &p.d].into_iter().all(stride_fits)
+}
+
+fn supports(entry: &CpuEntry, problem: &Problem) -> bool {
+    let p = problem.downcast::<GemmProblem>().unwrap();
+    match entry.name {
+        "openblas" => {
+            openblas::library().is_some()
+                && matches!(p.dtype, DType::F32 | DType::F64)
+                && p.alpha != 0.0
+                && expressible(p)
+        }
+        "small_m" => p.m <= 32,
+        _ => true,
+    }
+}
+
+fn check_all(entry: &CpuEntry, problem: &Problem, families: &[Inputs], seed: u64) {
+    if supports(entry, problem) {
+        for config in configs(entry.name) {
+            for &family in families {
+                check(entry, &config, problem, family, seed);
+            }
+        }
+    }
+}
+
+const SPECIALS: [&str; 3] = ["", ",alpha=-0.5,beta=0.75", ",alpha=0.3,beta=-1.0,epilogue=bias+gelu+residual+bias_row"];
+
+fn edge_cases(dtype: &str) {
+    for storage in STORAGES {
+        for (s, special) in SPECIALS.iter().enumerate() {
+            for m in [5, 100] {
+                let base = parse(&format!("m={m},n=64,k=64,dtype={dtype},layout={storage}{special}")).unwrap();
+                for (i, problem) in kernelsmith_core::ops::OpProblem::edge_cases(&base).into_iter().enumerate() {
+                    for entry in KERNELS {
+                        let family = Inputs::ALL[(i + s + m) % Inputs::ALL.len()];
+                        check_all(entry, &problem, &[Inputs::Normal, family], i as u64 + 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn edge_cases_in_f32() {
+    edge_cases("f32");
+}
+
+#[test]
+fn edge_cases_in_f64() {
+    edge_cases("f64");
+}
+
+#[test]
+fn edge_cases_in_f16() {
+    edge_cases("f16");
+}
+
+#[test]
+fn edge_cases_in_bf16() {
+    edge_cases("bf16");
+}
+
+#[test]
+fn every_input_family() {
+    for dtype in DTYPES {
+        for storage in STORAGES {
+            for text in ["m=1,n=101,k=700", "m=17,n=49,k=130", "m=101,n=1,k=259", "m=3,n=64,k=1024,epilogue=bias"] {
+                let problem = Problem::parse("gemm", &format!("{text},dtype={dtype},layout={storage}")).unwrap();
+                for entry in KERNELS {
+                    check_all(entry, &problem, &Inputs::ALL, 5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn alpha_of_zero_keeps_nan() {
+    for dtype in DTYPES {
+        let problem = Problem::parse("gemm", &format!("m=2,n=600,k=9,dtype={dtype},alpha=0.0,beta=1.0")).unwrap();
+        for entry in KERNELS {
+            check_all(entry, &problem, &[Inputs::Normal, Inputs::Special], 9);
+        }
+    }
+}
+
+#[test]
+fn broadcast_and_reversed_operands() {
+    for dtype in DTYPES {
+        for views in ["a=0@0:0:1", "a=8@0:0:-1", "a=0@0:1:0", "b=0@0:0:1", "b=0@0:1:0", "b=0@0:0:0", "b=450@0:-50:-1", "a=24@0:-9:2,d=49@0:50:-1"] {
+            let text = format!("m=3,n=50,k=9,dtype={dtype},{views},epilogue=bias");
+            let problem = Problem::parse("gemm", &text.replace("b=450", "b=449")).unwrap();
+            for entry in KERNELS {
+                check_all(entry, &problem, &[Inputs::Normal, Inputs::Special], 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_change_between_runs() {
+    let problem = Problem::parse("gemm", "m=6,n=700,k=900,dtype=f32,layout=nt").unwrap();
+    let inputs: Vec<HostArray> =
+        problem.inputs().iter().enumerate().map(|(i, o)| Inputs::Normal.fill(i as u64, o.dtype, &o.layout)).collect();
+    let slices: Vec<&[u8]> = inputs.iter().map(|a| a.as_bytes()).collect();
+    for entry in KERNELS.iter().filter(|e| supports(e, &problem)) {
+        for config in configs(entry.name) {
+            let mut runs = (0..8).map(|_| {
+                let mut out = HostArray::zeros(DType::F32, problem.output().layout.span());
+                let mut call = CpuCall { problem: &problem, config: &config, inputs: &slices, output: out.as_bytes_mut() };
+                (entry.run)(&mut call).unwrap();
+                out
+            });
+            let first = runs.next().unwrap();
+            assert!(runs.all(|r| r == first), "{}[{config}]", entry.name);
+        }
+    }
+}
+
+#[test]
+fn wrong_buffers_are_errors() {
+    let problem = Problem::parse("gemm", "m=2,n=3,k=4,dtype=f32").unwrap();
+    let (a, b, mut d) = ([0f32; 8], [0f32; 12], [0f32; 6]);
+    let (a, b): (&[u8], &[u8]) = (bytemuck::cast_slice(&a), bytemuck::cast_slice(&b));
+    for entry in KERNELS.iter().filter(|e| supports(e, &problem)) {
+        for (inputs, size, needle) in [
+            (vec![a, &b[..44]], 24, "operand b has 11 elements, its layout reaches 12"),
+            (vec![a, &b[..47]], 24, "operand b: 47 bytes cannot be viewed as f32"),
+            (vec![a, b], 20, "operand d has 5 elements"),
+            (vec![a], 24, "1 inputs were given, expected 2"),
+        ] {
+            let config = configs(entry.name).remove(0);
+            let output = &mut bytemuck::cast_slice_mut(&mut d)[..size];
+            let mut call = CpuCall { problem: &problem, config: &config, inputs: &inputs, output };
+            let error = (entry.run)(&mut call).unwrap_err().to_string();
+            assert!(error.contains(needle), "{}: {error}", entry.name);
+        }
+    }
+}

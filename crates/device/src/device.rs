@@ -1,0 +1,299 @@
+//! Devices and their buffers.
+
+use crate::cache::CompileCache;
+use crate::cpu;
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::error::{DeviceError, Result};
+use crate::pool::{Block, Pool, PoolStats, RawMemory};
+use crate::queue::Queue;
+use kernelsmith_kernels::DeviceFacts;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which device: `cpu` or `cuda:N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceId {
+    Cpu,
+    Cuda(usize),
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceId::Cpu => f.write_str("cpu"),
+            DeviceId::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+impl FromStr for DeviceId {
+    type Err = DeviceError;
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "cpu" => Ok(DeviceId::Cpu),
+            "cuda" => Ok(DeviceId::Cuda(0)),
+            _ => s
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(DeviceId::Cuda)
+                .ok_or_else(|| DeviceError::UnknownDevice(s.to_string())),
+        }
+    }
+}
+
+pub(crate) enum Backend {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::CudaDevice),
+}
+
+impl RawMemory for Backend {
+    fn allocate(&self, bytes: usize) -> Option<u64> {
+        match self {
+            Backend::Cpu => cpu::memory::allocate(bytes),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.allocate(bytes),
+        }
+    }
+
+    fn free(&self, address: u64, bytes: usize) {
+        match self {
+            Backend::Cpu => cpu::memory::free(address, bytes),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.free(address),
+        }
+        let _ = bytes;
+    }
+
+    fn is_drained(&self, queue: u32) -> bool {
+        match self {
+            // The CPU finishes a launch before it returns.
+            Backend::Cpu => true,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.is_drained(queue),
+        }
+    }
+
+    fn drain(&self) {
+        match self {
+            Backend::Cpu => {}
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.drain(),
+        }
+    }
+}
+
+pub(crate) struct DeviceInner {
+    pub id: DeviceId,
+    pub facts: DeviceFacts,
+    pub backend: Backend,
+    pub cache: Option<CompileCache>,
+    pool: Pool,
+    /// Serialises work on the CPU: one queue runs at a time, so buffers are never raced.
+    pub cpu_turn: Mutex<()>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Drop for DeviceInner {
+    fn drop(&mut self) {
+        self.pool.trim(&self.backend);
+    }
+}
+
+/// A device that is open; cheap to clone.
+#[derive(Clone)]
+pub struct Device(pub(crate) Arc<DeviceInner>);
+
+impl Device {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unavailable`] with the reason in one line.
+    pub fn open(id: DeviceId) -> Result<Device> {
+        let (facts, backend) = match id {
+            DeviceId::Cpu => (cpu::facts::facts(), Backend::Cpu),
+            #[cfg(feature = "cuda")]
+            DeviceId::Cuda(n) => {
+                let device = cuda::CudaDevice::open(n)?;
+                (device.facts(), Backend::Cuda(device))
+            }
+            #[cfg(not(feature = "cuda"))]
+            DeviceId::Cuda(_) => {
+                let reason = "this build has no `cuda` feature".to_string();
+                return Err(DeviceError::Unavailable { device: id.to_string(), reason });
+            }
+        };
+        let cache = CompileCache::default_folder().map(CompileCache::at);
+        Ok(Device(Arc::new(DeviceInner {
+            id,
+            facts,
+            backend,
+            cache,
+            pool: Pool::default(),
+            cpu_turn: Mutex::new(()),
+            warnings: Mutex::default(),
+        })))
+    }
+
+    /// Every device that is present, and for each backend that is not, why.
+    pub fn discover() -> (Vec<DeviceId>, Vec<String>) {
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        #[cfg(feature = "cuda")]
+        match cuda::count() {
+            Ok(n) => found.extend((0..n).map(DeviceId::Cuda)),
+            Err(reason) => missing.push(format!("cuda: {reason}")),
+        }
+        #[cfg(not(feature = "cuda"))]
+        missing.push("cuda: this build has no `cuda` feature".to_string());
+        found.push(DeviceId::Cpu);
+        (found, missing)
+    }
+
+    pub fn id(&self) -> DeviceId {
+        self.0.id
+    }
+
+    pub fn facts(&self) -> &DeviceFacts {
+        &self.0.facts
+    }
+
+    /// The default queue. Queues are handles; this one is always the same.
+    pub fn queue(&self) -> Queue {
+        Queue::default_of(self)
+    }
+
+    /// A further queue, unordered with respect to others.
+    pub fn new_queue(&self) -> Result<Queue> {
+        Queue::create(self)
+    }
+
+    /// A buffer of at least `bytes` for use on the default queue; contents are arbitrary.
+    pub fn alloc(&self, bytes: usize) -> Result<Buffer> {
+        self.alloc_on(&self.queue(), bytes)
+    }
+
+    /// A buffer for use on `queue`.
+    pub fn alloc_on(&self, queue: &Queue, bytes: usize) -> Result<Buffer> {
+        let total = self.0.facts.memory_bytes.max(0) as usize;
+        let live = self.0.pool.stats().bytes_live;
+        let full = || DeviceError::OutOfMemory { device: self.id().to_string(), requested: bytes, live, total };
+        // The CPU's allocator promises memory that the machine does not have: ask first.
+        if bytes > total.saturating_sub(live) {
+            return Err(full());
+        }
+        let block = self.0.pool.acquire(bytes, queue.id(), &self.0.backend).ok_or_else(full)?;
+        let storage = Storage::Pooled { block, queue: queue.id() };
+        Ok(Buffer(Arc::new(BufferInner { device: self.clone(), address: block.address, bytes, storage })))
+    }
+
+    /// A buffer whose last byte is the last one that can be touched, where the device can do
+    /// that (the CPU on Unix); elsewhere an ordinary one. A read past its end is a crash.
+    pub fn alloc_fenced(&self, bytes: usize) -> Result<Buffer> {
+        if let (Backend::Cpu, Some(fenced)) = (&self.0.backend, cpu::memory::Fenced::new(bytes)) {
+            let address = fenced.address;
+            let storage = Storage::Fenced { _mapping: fenced };
+            return Ok(Buffer(Arc::new(BufferInner { device: self.clone(), address, bytes, storage })));
+        }
+        self.alloc(bytes)
+    }
+
+    pub fn pool_stats(&self) -> PoolStats {
+        self.0.pool.stats()
+    }
+
+    /// Gives held memory back to the system. Returns the bytes.
+    pub fn trim(&self) -> usize {
+        self.0.pool.trim(&self.0.backend)
+    }
+
+    /// Clocks, temperature and power now, where the device tells.
+    pub fn telemetry(&self) -> Telemetry {
+        match &self.0.backend {
+            Backend::Cpu => Telemetry { clock_mhz: cpu::facts::clock_mhz(), ..Telemetry::default() },
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.telemetry(),
+        }
+    }
+
+    /// Problems that were worked around (a cache that cannot be written); each is said once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        let mut warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.id())
+    }
+}
+
+/// A device's state at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Telemetry {
+    /// SM clock of a GPU, core clock of a CPU.
+    pub clock_mhz: Option<f64>,
+    /// The clock the device runs at when nothing holds it back.
+    pub clock_max_mhz: Option<f64>,
+    pub temperature_c: Option<f64>,
+    pub power_w: Option<f64>,
+}
+
+enum Storage {
+    Pooled { block: Block, queue: u32 },
+    Fenced { _mapping: cpu::memory::Fenced },
+}
+
+struct BufferInner {
+    device: Device,
+    address: u64,
+    bytes: usize,
+    storage: Storage,
+}
+
+impl Drop for BufferInner {
+    fn drop(&mut self) {
+        if let Storage::Pooled { block, queue } = &self.storage {
+            self.device.0.pool.release(*block, *queue);
+        }
+    }
+}
+
+/// Device memory; clones share it. It returns to the pool when the last clone is dropped.
+#[derive(Clone)]
+pub struct Buffer(Arc<BufferInner>);
+
+impl Buffer {
+    pub fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// Address on the device.
+    pub(crate) fn address(&self) -> u64 {
+        self.0.address
+    }
+
+    /// Whether two handles share memory.
+    pub fn same_memory(&self, other: &Buffer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes on {})", self.bytes(), self.0.device.id())
+    }
+}

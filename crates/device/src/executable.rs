@@ -1,0 +1,191 @@
+//! An executable: one candidate made ready for one problem on one device.
+
+use crate::cpu::kernel::{CpuCall, CpuEntry};
+use crate::device::{Backend, Buffer, Device};
+use crate::error::{DeviceError, Result};
+use crate::queue::Queue;
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use kernelsmith_core::{Problem, Role};
+use kernelsmith_kernels::render::{self, hex};
+use kernelsmith_kernels::{Candidate, Catalogue, Target, Variant};
+use sha2::{Digest, Sha256};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+
+/// A candidate that can be launched.
+pub struct Executable {
+    candidate: Candidate,
+    problem: Problem,
+    deterministic: bool,
+    source_hash: String,
+    /// Bytes that each operand's buffer must have.
+    operand_bytes: Vec<usize>,
+    device: Device,
+    body: Body,
+}
+
+enum Body {
+    Cpu(&'static CpuEntry),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::CudaProgram),
+    #[cfg(feature = "cuda")]
+    CublasLt(cuda::CublasLtProduct),
+}
+
+/// The hash that makes an entry of the tuned table stale when the source changes.
+pub fn source_hash(catalogue: &Catalogue, variant: &Variant, candidate: &Candidate, problem: &Problem, device: &Device) -> Result<String> {
+    match variant.target {
+        Target::Cuda if variant.source.contains('.') => {
+            Ok(render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?.hash)
+        }
+        _ => {
+            let text = crate::cpu::kernel::find(&variant.source).map_or(variant.source.as_str(), |e| e.source);
+            Ok(hex(&Sha256::digest(text.as_bytes())))
+        }
+    }
+}
+
+impl Executable {
+    /// Checks capability, renders, compiles (or takes from the cache) and loads a candidate.
+    ///
+    /// # Errors
+    /// A config or problem that the variant does not take, a compiler's error with its log, a
+    /// registered name that does not exist, too little memory for scratch.
+    pub fn prepare(device: &Device, catalogue: &Catalogue, candidate: &Candidate, problem: &Problem) -> Result<Executable> {
+        let variant = catalogue.admit(candidate, problem, device.facts())?;
+        let body = match &device.0.backend {
+            Backend::Cpu => {
+                let entry = crate::cpu::kernel::find(&variant.source).ok_or_else(|| DeviceError::NotOffered {
+                    what: candidate.to_string(),
+                    reason: format!("no Rust function is registered as `{}`", variant.source),
+                })?;
+                Body::Cpu(entry)
+            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) if variant.source.contains('.') => {
+                Body::Cuda(d.program(device, catalogue, &variant, candidate, problem)?)
+            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) if variant.source == "cublaslt" => Body::CublasLt(d.cublaslt(candidate, problem)?),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(_) => {
+                return Err(DeviceError::NotOffered {
+                    what: candidate.to_string(),
+                    reason: format!("no library is known as `{}`", variant.source),
+                });
+            }
+        };
+        Ok(Executable {
+            candidate: candidate.clone(),
+            problem: problem.clone(),
+            deterministic: variant.deterministic,
+            source_hash: source_hash(catalogue, &variant, candidate, problem, device)?,
+            operand_bytes: problem.operands().iter().map(|o| o.bytes()).collect(),
+            device: device.clone(),
+            body,
+        })
+    }
+
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidate
+    }
+
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Whether the manifest says that repeated runs give the same bits.
+    pub fn is_deterministic(&self) -> bool {
+        self.deterministic
+    }
+
+    pub fn source_hash(&self) -> &str {
+        &self.source_hash
+    }
+
+    /// Registers and other facts from the compiler's log, where there is one.
+    pub fn compiler_log(&self) -> &str {
+        match &self.body {
+            Body::Cpu(_) => "",
+            #[cfg(feature = "cuda")]
+            Body::Cuda(p) => p.log(),
+            #[cfg(feature = "cuda")]
+            Body::CublasLt(_) => "",
+        }
+    }
+
+    /// Checks the buffers for a launch: count, device, sizes, and that the output is no input.
+    pub fn check(&self, operands: &[Buffer]) -> Result<()> {
+        let fail = |index: usize, reason: String| DeviceError::Operand { what: self.candidate.to_string(), index, reason };
+        if operands.len() != self.operand_bytes.len() {
+            return Err(fail(operands.len(), format!("{} operands were given, expected {}", operands.len(), self.operand_bytes.len())));
+        }
+        for (i, (buffer, need)) in operands.iter().zip(&self.operand_bytes).enumerate() {
+            if !Arc::ptr_eq(&buffer.device().0, &self.device.0) {
+                return Err(fail(i, format!("it is on {}, the kernel on {}", buffer.device().id(), self.device.id())));
+            }
+            if buffer.bytes() < *need {
+                return Err(fail(i, format!("it has {} bytes, expected at least {need}", buffer.bytes())));
+            }
+        }
+        let (output, inputs) = operands.split_last().ok_or_else(|| fail(0, "there are no operands".to_string()))?;
+        if let Some(i) = inputs.iter().position(|b| b.same_memory(output)) {
+            return Err(fail(i, "it is also the output".to_string()));
+        }
+        Ok(())
+    }
+
+    /// Launches on `queue`. Operands are in the order of `problem.operands()`, the output last.
+    pub fn launch(&self, queue: &Queue, operands: &[Buffer]) -> Result<()> {
+        self.check(operands)?;
+        self.launch_unchecked(queue, operands)
+    }
+
+    /// Launches operands that [`Executable::check`] has passed.
+    pub(crate) fn launch_unchecked(&self, queue: &Queue, operands: &[Buffer]) -> Result<()> {
+        match (&self.body, &self.device.0.backend) {
+            (Body::Cpu(entry), _) => self.run_cpu(entry, operands),
+            #[cfg(feature = "cuda")]
+            (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), program, operands),
+            #[cfg(feature = "cuda")]
+            (Body::CublasLt(product), Backend::Cuda(d)) => d.launch_cublaslt(queue.id(), product, operands),
+            #[cfg(feature = "cuda")]
+            _ => Err(DeviceError::Launch { what: self.candidate.to_string(), reason: "wrong device".to_string() }),
+        }
+        .map(|()| {
+            let _ = queue;
+        })
+    }
+
+    fn run_cpu(&self, entry: &CpuEntry, operands: &[Buffer]) -> Result<()> {
+        let fail = |reason: String| DeviceError::Launch { what: self.candidate.to_string(), reason };
+        let (output, inputs) = operands.split_last().ok_or_else(|| fail("no operands".to_string()))?;
+        let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: buffers are alive and at least this long (checked); blocks are initialised; the
+        // turn keeps every other access to this device's memory out while the slices live.
+        let inputs: Vec<&[u8]> = inputs
+            .iter()
+            .zip(&self.operand_bytes)
+            .map(|(b, n)| unsafe { std::slice::from_raw_parts(b.address() as *const u8, *n) })
+            .collect();
+        let bytes = *self.operand_bytes.last().unwrap_or(&0);
+        // SAFETY: as above, and `check` made sure that the output is none of the inputs.
+        let output = unsafe { std::slice::from_raw_parts_mut(output.address() as *mut u8, bytes) };
+        let mut call = CpuCall { problem: &self.problem, config: &self.candidate.config, inputs: &inputs, output };
+        match catch_unwind(AssertUnwindSafe(|| (entry.run)(&mut call))) {
+            Ok(result) => result.map_err(|e| fail(e.0)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
+                Err(fail(format!("it panicked: {}", text.unwrap_or_default())))
+            }
+        }
+    }
+}
+
+/// Buffers for every operand of a problem, in order.
+pub fn allocate_operands(device: &Device, problem: &Problem) -> Result<Vec<Buffer>> {
+    debug_assert!(problem.operands().last().is_some_and(|o| o.role == Role::Output));
+    problem.operands().iter().map(|o| device.alloc(o.bytes())).collect()
+}

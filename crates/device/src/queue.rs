@@ -1,0 +1,196 @@
+//! Queues, graphs and events. Work on one queue runs in order.
+
+use crate::device::{Backend, Buffer, Device};
+use crate::error::{DeviceError, Result};
+use crate::executable::Executable;
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+/// A handle to a queue of a device.
+#[derive(Clone)]
+pub struct Queue {
+    device: Device,
+    id: u32,
+}
+
+/// A point in a queue, for timing.
+pub enum Event {
+    Cpu(Instant),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::CudaEvent),
+}
+
+/// Launches recorded once and replayed as a whole. It keeps its buffers alive.
+pub struct Graph {
+    device: Device,
+    steps: Vec<Step>,
+    #[cfg(feature = "cuda")]
+    cuda: Option<cuda::CudaGraph>,
+}
+
+struct Step {
+    executable: Arc<Executable>,
+    operands: Vec<Buffer>,
+}
+
+impl Queue {
+    pub(crate) fn default_of(device: &Device) -> Queue {
+        Queue { device: device.clone(), id: 0 }
+    }
+
+    pub(crate) fn create(device: &Device) -> Result<Queue> {
+        let id = match &device.0.backend {
+            Backend::Cpu => 0,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.create_stream()?,
+        };
+        Ok(Queue { device: device.clone(), id })
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Waits for everything submitted so far.
+    pub fn synchronize(&self) -> Result<()> {
+        match &self.device.0.backend {
+            Backend::Cpu => Ok(()),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.synchronize(self.id),
+        }
+    }
+
+    fn check(&self, buffer: &Buffer, offset: usize, bytes: usize, what: &str) -> Result<()> {
+        if offset.checked_add(bytes).is_none_or(|end| end > buffer.bytes()) {
+            return Err(DeviceError::Operand {
+                what: what.to_string(),
+                index: 0,
+                reason: format!("{bytes} bytes at {offset} do not fit a buffer of {}", buffer.bytes()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Copies host bytes to `offset` in a buffer and waits.
+    pub fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()> {
+        self.check(buffer, offset, data.len(), "a write")?;
+        let address = buffer.address() + offset as u64;
+        match &self.device.0.backend {
+            Backend::Cpu => {
+                let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
+                // SAFETY: the range was checked against the buffer, which is alive; the turn
+                // keeps every other access to device memory out; host and device memory differ.
+                unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), address as *mut u8, data.len()) };
+                Ok(())
+            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.upload(self.id, address, data),
+        }
+    }
+
+    /// Copies bytes at `offset` of a buffer to the host, after everything before it on the queue.
+    pub fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()> {
+        self.check(buffer, offset, out.len(), "a read")?;
+        let address = buffer.address() + offset as u64;
+        match &self.device.0.backend {
+            Backend::Cpu => {
+                let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
+                // SAFETY: as in `write`; every byte of a block is initialised (allocated zeroed).
+                unsafe { std::ptr::copy_nonoverlapping(address as *const u8, out.as_mut_ptr(), out.len()) };
+                Ok(())
+            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.download(self.id, address, out),
+        }
+    }
+
+    /// Sets every byte of a buffer.
+    pub fn fill(&self, buffer: &Buffer, byte: u8) -> Result<()> {
+        match &self.device.0.backend {
+            Backend::Cpu => {
+                let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
+                // SAFETY: exactly the buffer's bytes; the turn keeps other accesses out.
+                unsafe { std::ptr::write_bytes(buffer.address() as *mut u8, byte, buffer.bytes()) };
+                Ok(())
+            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.fill(self.id, buffer.address(), buffer.bytes(), byte),
+        }
+    }
+
+    /// Marks this point of the queue.
+    pub fn record(&self) -> Result<Event> {
+        match &self.device.0.backend {
+            Backend::Cpu => Ok(Event::Cpu(Instant::now())),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda(d) => d.record(self.id).map(Event::Cuda),
+        }
+    }
+
+    /// Records launches into a graph. On CUDA one graph launch replays them all.
+    pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
+        for (executable, operands) in &launches {
+            executable.check(operands)?;
+        }
+        let steps: Vec<Step> =
+            launches.into_iter().map(|(executable, operands)| Step { executable, operands }).collect();
+        #[cfg(feature = "cuda")]
+        let cuda = match &self.device.0.backend {
+            Backend::Cpu => None,
+            Backend::Cuda(d) => Some(d.capture(self.id, &mut || {
+                steps.iter().try_for_each(|s| s.executable.launch_unchecked(self, &s.operands))
+            })?),
+        };
+        Ok(Graph {
+            device: self.device.clone(),
+            steps,
+            #[cfg(feature = "cuda")]
+            cuda,
+        })
+    }
+
+    /// Replays a graph.
+    pub fn replay(&self, graph: &Graph) -> Result<()> {
+        if graph.device.id() != self.device.id() {
+            return Err(DeviceError::Launch {
+                what: "a graph".to_string(),
+                reason: format!("it was captured on {}, not on {}", graph.device.id(), self.device.id()),
+            });
+        }
+        #[cfg(feature = "cuda")]
+        if let (Backend::Cuda(d), Some(captured)) = (&self.device.0.backend, &graph.cuda) {
+            return d.replay(self.id, captured);
+        }
+        graph.steps.iter().try_for_each(|s| s.executable.launch_unchecked(self, &s.operands))
+    }
+}
+
+impl Graph {
+    /// Number of launches recorded.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl Event {
+    /// Microseconds from `earlier` to this event; waits for this one.
+    pub fn us_since(&self, earlier: &Event) -> Result<f64> {
+        match (self, earlier) {
+            (Event::Cpu(b), Event::Cpu(a)) => Ok(b.duration_since(*a).as_secs_f64() * 1e6),
+            #[cfg(feature = "cuda")]
+            (Event::Cuda(b), Event::Cuda(a)) => b.us_since(a),
+            #[cfg(feature = "cuda")]
+            _ => Err(DeviceError::Driver { call: "event", reason: "events of two devices".to_string() }),
+        }
+    }
+}
