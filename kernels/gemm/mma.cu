@@ -5,8 +5,8 @@
 // Tiles keep the order that they have in global memory; ldmatrix, transposing where that order is m or n
 // contiguous, turns rows of shared memory into fragments. Rows are padded by 16 bytes, which puts eight of
 // them in different banks and leaves every address a base and a constant: an exclusive-or swizzle would
-// save the bytes and cost the registers that a 64 x 64 warp tile does not have. Fragments are read one
-// step ahead.
+// save the bytes and cost the registers that a 64 x 64 warp tile does not have. A's fragments are read
+// one step ahead of their use, B's one pair ahead.
 //
 // f32 problems in compute mode tf32 use the same path with inputs rounded to nearest on their way from
 // shared memory into fragments. ldmatrix cannot transpose 32-bit elements: those fragments are read word
@@ -31,7 +31,7 @@ constexpr int BLOCK_THREADS = WARPS_M * WARPS_N * 32;
 constexpr int PER_CHUNK = 16 / (int)sizeof(T);
 constexpr int STEP = 2 * PER_CHUNK;  // k values an instruction consumes: 32 bytes
 constexpr int STEPS = BK / STEP;
-static_assert(STEPS % 2 == 0, "two sets of fragments take turns");
+static_assert(STEPS % 2 == 0, "two sets of fragments take turns, the first one with each tile's first step");
 static_assert(STAGES >= 2 && WM % 16 == 0 && WN % 16 == 0, "whole instructions");
 
 // The dimension along which an operand is contiguous: K, its other one (M for A, N for B), or neither.
@@ -147,19 +147,20 @@ using TileB = Tile<B_CONTIGUOUS, B_VEC, BN>;
 constexpr unsigned STAGE_BYTES = TileA::BYTES + TileB::BYTES;
 static_assert(BLOCK_THREADS / 32 * 16 * (WN + 8) * 4 <= STAGES * STAGE_BYTES, "outputs pass through the same memory");
 
-struct Fragments {
-    unsigned a[WM / 16][4];
-    unsigned b[WN / 16][4];
+// A warp's fragments of one step: all of A's, 16 rows each, and one of B's WN / 16 pairs.
+constexpr int ROWS_OF_FRAGMENTS = WM / 16;
+constexpr int PAIRS_OF_FRAGMENTS = WN / 16;
 
-    __device__ __forceinline__ void read(unsigned stage, int warp_m, int warp_n, int step, int lane) {
+__device__ __forceinline__ void read_a(unsigned (&a)[ROWS_OF_FRAGMENTS][4], unsigned stage, int warp_m, int step,
+                                       int lane) {
 #pragma unroll
-        for (int i = 0; i < WM / 16; ++i) TileA::read<false>(a[i], stage, warp_m * WM + i * 16, step, lane);
-#pragma unroll
-        for (int j = 0; j < WN / 16; ++j) {
-            TileB::read<true>(b[j], stage + TileA::BYTES, warp_n * WN + j * 16, step, lane);
-        }
+    for (int i = 0; i < ROWS_OF_FRAGMENTS; ++i) {
+        TileA::read<false>(a[i], stage, warp_m * WM + i * 16, step, lane);
     }
-};
+}
+__device__ __forceinline__ void read_b(unsigned (&b)[4], unsigned stage, int warp_n, int pair, int step, int lane) {
+    TileB::read<true>(b, stage + TileA::BYTES, warp_n * WN + pair * 16, step, lane);
+}
 
 // Blocks that run together should share operands: walk the tiles in bands of GROUP rows of tiles, down
 // each band's columns.
@@ -213,29 +214,38 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         copy_async_wait<STAGES - 2>();
         __syncthreads();
 
-        Fragments fragments[2];
-        fragments[0].read(stages, warp_m, warp_n, 0, lane);
-        unsigned reading = stages;                                  // the stage that is computed with
-        unsigned writing = stages + (STAGES - 1) * STAGE_BYTES;     // the stage computed with before it
+        // A's fragments are read a step ahead, B's a pair ahead: two sets of each take turns.
+        unsigned fragment_a[2][ROWS_OF_FRAGMENTS][4], fragment_b[2][4];
+        read_a(fragment_a[0], stages, warp_m, 0, lane);
+        read_b(fragment_b[0], stages, warp_n, 0, 0, lane);
+        unsigned reading = stages;                               // the stage that is computed with
+        unsigned writing = stages + (STAGES - 1) * STAGE_BYTES;  // the stage computed with before it
 #pragma unroll 1
         for (int k0 = k_begin; k0 < k_end; k0 += BK) {
 #pragma unroll
             for (int step = 0; step < STEPS; ++step) {
-                if (step == STEPS - 1) {
-                    writing = reading;
-                    reading += STAGE_BYTES;
-                    if (reading == stages + STAGES * STAGE_BYTES) reading = stages;
-                    copy_async_wait<STAGES - 2>();
-                    __syncthreads();
-                }
-                fragments[(step + 1) % 2].read(reading, warp_m, warp_n, (step + 1) % STEPS, lane);
-                if (step == 0) copy_next(writing);
-                Fragments& now = fragments[step % 2];
 #pragma unroll
-                for (int i = 0; i < WM / 16; ++i) {
+                for (int pair = 0; pair < PAIRS_OF_FRAGMENTS; ++pair) {
+                    bool last_pair = pair == PAIRS_OF_FRAGMENTS - 1;
+                    if (last_pair) {
+                        if (step == STEPS - 1) {  // this warp has read all of the stage: on to the next
+                            writing = reading;
+                            reading += STAGE_BYTES;
+                            if (reading == stages + STAGES * STAGE_BYTES) reading = stages;
+                            copy_async_wait<STAGES - 2>();
+                            __syncthreads();
+                        }
+                        read_a(fragment_a[(step + 1) % 2], reading, warp_m, (step + 1) % STEPS, lane);
+                    }
+                    int turn = step * PAIRS_OF_FRAGMENTS + pair;
+                    read_b(fragment_b[(turn + 1) % 2], reading, warp_n, last_pair ? 0 : pair + 1,
+                           last_pair ? (step + 1) % STEPS : step, lane);
+                    if (turn == 0) copy_next(writing);
+                    unsigned(&now)[4] = fragment_b[turn % 2];
 #pragma unroll
-                    for (int j = 0; j < WN / 8; ++j) {
-                        mma_step(acc[i][j], now.a[i], now.b[j / 2][j % 2 * 2], now.b[j / 2][j % 2 * 2 + 1]);
+                    for (int i = 0; i < ROWS_OF_FRAGMENTS; ++i) {
+                        mma_step(acc[i][2 * pair], fragment_a[step % 2][i], now[0], now[1]);
+                        mma_step(acc[i][2 * pair + 1], fragment_a[step % 2][i], now[2], now[3]);
                     }
                 }
             }

@@ -1,1 +1,47 @@
-fn main(){}
+//! `smith`: glue between the command line and the lab.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod output;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// What a command ends with.
+pub enum Outcome {
+    Done,
+    /// A check or comparison failed.
+    Failed,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = match &cli.command {
+        Command::Devices(a) => commands::devices::run(a),
+        Command::Variants(a) => commands::variants::run(a),
+        Command::Tune(a) => commands::tune::run(a),
+        Command::Bench(a) => commands::bench::run(a),
+        Command::Check(a) => commands::check::run(a),
+        Command::Compare(a) => commands::compare::run(a),
+        Command::Report(a) => commands::report::run(a),
+        Command::Worker => commands::worker::run(),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("smith: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

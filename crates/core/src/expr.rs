@@ -147,6 +147,8 @@ macro_rules! float_number {
                     if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
                 };
                 match op {
+                    // The limit, where the formula would be −∞·0.
+                    Unary::Gelu | Unary::GeluTanh | Unary::Silu if x == <$t>::NEG_INFINITY => -0.0,
                     Unary::Neg => -x,
                     Unary::Abs => x.abs(),
                     // Written so that NaN stays NaN.

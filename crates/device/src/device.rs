@@ -186,7 +186,7 @@ impl Device {
         }
         let block = self.0.pool.acquire(bytes, queue.id(), &self.0.backend).ok_or_else(full)?;
         let storage = Storage::Pooled { block, queue: queue.id() };
-        Ok(Buffer(Arc::new(BufferInner { device: self.clone(), address: block.address, bytes, storage })))
+        Ok(Buffer::whole(BufferInner { device: self.clone(), address: block.address, bytes, storage }))
     }
 
     /// A buffer whose last byte is the last one that can be touched, where the device can do
@@ -195,7 +195,7 @@ impl Device {
         if let (Backend::Cpu, Some(fenced)) = (&self.0.backend, cpu::memory::Fenced::new(bytes)) {
             let address = fenced.address;
             let storage = Storage::Fenced { _mapping: fenced };
-            return Ok(Buffer(Arc::new(BufferInner { device: self.clone(), address, bytes, storage })));
+            return Ok(Buffer::whole(BufferInner { device: self.clone(), address, bytes, storage }));
         }
         self.alloc(bytes)
     }
@@ -268,32 +268,56 @@ impl Drop for BufferInner {
     }
 }
 
-/// Device memory; clones share it. It returns to the pool when the last clone is dropped.
+/// A range of device memory; clones share it. The memory returns to the pool when the last
+/// clone is dropped.
 #[derive(Clone)]
-pub struct Buffer(Arc<BufferInner>);
+pub struct Buffer {
+    inner: Arc<BufferInner>,
+    offset: usize,
+    bytes: usize,
+}
 
 impl Buffer {
+    fn whole(inner: BufferInner) -> Buffer {
+        let bytes = inner.bytes;
+        Buffer { inner: Arc::new(inner), offset: 0, bytes }
+    }
+
     pub fn bytes(&self) -> usize {
-        self.0.bytes
+        self.bytes
     }
 
     pub fn device(&self) -> &Device {
-        &self.0.device
+        &self.inner.device
+    }
+
+    /// A part of this buffer.
+    ///
+    /// # Errors
+    /// A range that is not inside.
+    pub fn slice(&self, offset: usize, bytes: usize) -> Result<Buffer> {
+        if offset.checked_add(bytes).is_none_or(|end| end > self.bytes) {
+            let reason = format!("{bytes} bytes at {offset} do not fit a buffer of {}", self.bytes);
+            return Err(DeviceError::Operand { what: "a slice".to_string(), index: 0, reason });
+        }
+        Ok(Buffer { inner: self.inner.clone(), offset: self.offset + offset, bytes })
     }
 
     /// Address on the device.
     pub(crate) fn address(&self) -> u64 {
-        self.0.address
+        self.inner.address + self.offset as u64
     }
 
-    /// Whether two handles share memory.
-    pub fn same_memory(&self, other: &Buffer) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Whether two ranges share a byte.
+    pub fn overlaps(&self, other: &Buffer) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+            && self.offset < other.offset + other.bytes
+            && other.offset < self.offset + self.bytes
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes on {})", self.bytes(), self.0.device.id())
+        write!(f, "Buffer({} bytes on {})", self.bytes(), self.device().id())
     }
 }

@@ -130,8 +130,8 @@ impl Executable {
             }
         }
         let (output, inputs) = operands.split_last().ok_or_else(|| fail(0, "there are no operands".to_string()))?;
-        if let Some(i) = inputs.iter().position(|b| b.same_memory(output)) {
-            return Err(fail(i, "it is also the output".to_string()));
+        if let Some(i) = inputs.iter().position(|b| b.overlaps(output)) {
+            return Err(fail(i, "it overlaps the output".to_string()));
         }
         Ok(())
     }

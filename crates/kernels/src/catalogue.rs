@@ -94,12 +94,18 @@ impl Catalogue {
             }
             let text = std::fs::read_to_string(&file).map_err(io(&file))?;
             let read = |source: &str| std::fs::read_to_string(entry.join(source)).ok();
-            for variant in manifest::parse(&name, &file.display().to_string(), &text, &read)? {
-                self.variants.retain(|v| (&v.op, &v.name) != (&variant.op, &variant.name));
-                self.variants.push(Arc::new(variant));
-            }
+            self = self.with(manifest::parse(&name, &file.display().to_string(), &text, &read)?);
         }
         Ok(self)
+    }
+
+    /// Adds variants; those of the same op and name are replaced.
+    pub fn with(mut self, variants: Vec<Variant>) -> Self {
+        for variant in variants {
+            self.variants.retain(|v| (&v.op, &v.name, v.target) != (&variant.op, &variant.name, variant.target));
+            self.variants.push(Arc::new(variant));
+        }
+        self
     }
 
     /// The variants of `op` for `target`, in manifest order.

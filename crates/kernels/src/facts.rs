@@ -1,9 +1,11 @@
 //! What predicates may know of a device.
 
 use kernelsmith_core::Var;
+use serde::{Deserialize, Serialize};
 
 /// Which kind of variant a device runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Target {
     Cpu,
     Cuda,
@@ -21,7 +23,7 @@ impl Target {
 }
 
 /// Facts of one device. They are part of evidence and of the tuned table's key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceFacts {
     pub target: Target,
     /// The vendor's name of the device, for the tuned table.
@@ -35,6 +37,8 @@ pub struct DeviceFacts {
     /// Last-level cache in bytes.
     pub l2_bytes: i64,
     pub memory_bytes: i64,
+    /// Peak memory bandwidth in bytes a second by the vendor's figures; 0 where unknown.
+    pub memory_bandwidth: f64,
     /// CPU threads.
     pub threads: i64,
     /// Vendor libraries found at run time, by short name.
@@ -70,6 +74,7 @@ impl DeviceFacts {
             shared_max: 232_448,
             l2_bytes: 62_914_560,
             memory_bytes: 150_000_000_000,
+            memory_bandwidth: 4.9e12,
             threads: 16,
             libraries: vec!["cublaslt".to_string()],
             driver: "none".to_string(),

@@ -130,7 +130,7 @@ pub fn parse(
         let name = entry.get("name").and_then(Value::as_str).unwrap_or("?").to_string();
         let reader = Reader { text, origin: origin.clone(), variant: name };
         let variant = reader.variant(op, entry, read)?;
-        if out.iter().any(|v| v.name == variant.name) {
+        if out.iter().any(|v| (&v.name, v.target) == (&variant.name, variant.target)) {
             return Err(reader.fail("declared twice in this manifest"));
         }
         out.push(variant);

@@ -39,7 +39,7 @@ pub fn cuda(
     };
     line(&mut source, format_args!("// Rendered from kernels/{}/{}.", variant.op, variant.source));
     for (name, value) in config.iter() {
-        line(&mut source, format_args!("constexpr int {name} = {value};"));
+        line(&mut source, format_args!("[[maybe_unused]] constexpr int {name} = {value};"));
     }
     if let Some(gemm) = problem.downcast::<GemmProblem>() {
         source.push_str(&gemm_prelude(gemm));
@@ -83,7 +83,7 @@ fn gemm_prelude(p: &GemmProblem) -> String {
     let _ = writeln!(out, "#define HAS_BETA {}", flag(p.has_beta()));
     for (name, layout) in [("A", &p.a), ("B", &p.b), ("C", &p.c), ("D", &p.d)] {
         let _ = writeln!(out, "#define {name}_INNER {}", GemmProblem::inner(layout));
-        let _ = writeln!(out, "constexpr int {name}_VEC = {};", p.vector(layout).1);
+        let _ = writeln!(out, "[[maybe_unused]] constexpr int {name}_VEC = {};", p.vector(layout).1);
     }
     out
 }

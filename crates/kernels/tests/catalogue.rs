@@ -131,7 +131,7 @@ fn every_builtin_cuda_candidate_has_a_geometry_and_source() {
                 assert!(!launches.is_empty(), "{}[{config}] launches nothing on {text}", v.name);
             }
             let rendered = render::cuda(&catalogue, v, &space[0], &p, &facts).unwrap();
-            assert!(rendered.source.contains("constexpr int A_VEC"));
+            assert!(rendered.source.contains("constexpr int A_VEC ="));
             assert!(rendered.headers.iter().any(|(n, _)| n == "gemm.cuh"));
         }
     }

@@ -1,1 +1,19 @@
+//! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
+#![forbid(unsafe_code)]
 
+pub mod bench_session;
+pub mod client;
+pub mod compare;
+pub mod evidence;
+pub mod gate;
+pub mod protocol;
+pub mod provenance;
+pub mod report;
+pub mod search;
+pub mod secret;
+pub mod spec;
+pub mod stats;
+pub mod timer;
+pub mod tune;
+pub mod work;
+pub mod worker;

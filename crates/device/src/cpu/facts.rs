@@ -43,6 +43,7 @@ pub fn facts() -> DeviceFacts {
         shared_max: 0,
         l2_bytes: last_level_cache().unwrap_or(32 << 20),
         memory_bytes: memory().unwrap_or(8 << 30),
+        memory_bandwidth: 0.0,
         threads,
         libraries: openblas.iter().map(|_| "openblas".to_string()).collect(),
         driver: openblas.unwrap_or("no vendor library").to_string(),

@@ -31,5 +31,5 @@ pub struct CpuEntry {
 
 /// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
-    super::gemm::KERNELS.iter().chain(super::faults::KERNELS).find(|e| e.name == name)
+    super::gemm::KERNELS.iter().chain(super::spin::KERNELS).chain(super::faults::KERNELS).find(|e| e.name == name)
 }

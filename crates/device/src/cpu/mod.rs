@@ -5,3 +5,4 @@ pub mod faults;
 pub mod gemm;
 pub mod kernel;
 pub mod memory;
+pub mod spin;

@@ -157,6 +157,11 @@ impl CudaDevice {
             shared_max: self.attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             l2_bytes: self.attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
             memory_bytes: total as i64,
+            // Clock in kHz, two transfers a cycle, width in bits.
+            memory_bandwidth: 2e3
+                * self.attribute(CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)? as f64
+                * self.attribute(CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)? as f64
+                / 8.0,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()) as i64,
             libraries,
             driver: format!("{} (CUDA {}.{})", nvml_version.unwrap_or_default(), version / 1000, version % 1000 / 10),

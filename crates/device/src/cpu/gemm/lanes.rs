@@ -48,18 +48,6 @@ pub trait Widen<T: Element>: Lanes<T::Acc> {
     }
 }
 
-/// Asks for the cache line at `address`; any address is allowed.
-#[inline(always)]
-pub fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of x86-64, and a prefetch of an invalid address does nothing.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
 /// Eight lanes of plain Rust, for CPUs without a hand-written instance (and every other architecture).
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -210,23 +198,34 @@ mod x86 {
 /// The instruction sets that kernels choose between at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstructionSet {
+    #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
 }
 
 impl InstructionSet {
-    /// The best one that this CPU has. Code for it may run only if it is in [`InstructionSet::available`].
+    /// The best one that this CPU has.
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx2") {
-                return InstructionSet::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-                return InstructionSet::Avx2;
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+            if avx2 {
+                let avx512 = is_x86_feature_detected!("avx512f");
+                return if avx512 { InstructionSet::Avx512 } else { InstructionSet::Avx2 };
             }
         }
         InstructionSet::Portable
+    }
+
+    /// The best one below AVX-512 on a CPU whose best is `self`.
+    #[cfg(test)]
+    pub fn without_avx512(self) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => InstructionSet::Avx2,
+            other => other,
+        }
     }
 }

@@ -14,8 +14,8 @@ mod team;
 mod tests;
 
 pub static KERNELS: &[CpuEntry] = &[
-    CpuEntry { name: "blocked", run: blocked::run },
-    CpuEntry { name: "gemm_crate", run: gemm_crate::run },
-    CpuEntry { name: "openblas", run: openblas::run },
-    CpuEntry { name: "small_m", run: small_m::run },
+    CpuEntry { name: "blocked", run: blocked::run, source: include_str!("blocked.rs") },
+    CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: include_str!("gemm_crate.rs") },
+    CpuEntry { name: "openblas", run: openblas::run, source: include_str!("openblas.rs") },
+    CpuEntry { name: "small_m", run: small_m::run, source: include_str!("small_m.rs") },
 ];

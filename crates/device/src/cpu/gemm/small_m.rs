@@ -2,12 +2,15 @@
 //!
 //! Idea: read B once, straight through, with vector loads that widen to the accumulator's type,
 //! and keep everything else in registers and the nearest cache. Where B is contiguous along k,
-//! ROWS columns of D are dot products side by side (UNROLL accumulators each); where it is
-//! contiguous along n, ROWS rows of B are added to a block of D at a time; any other B is
-//! gathered column by column. A is widened and packed once. THREADS shares pieces of n through a
-//! team of helpers that stay awake between calls. PREFETCH asks for weights that many bytes ahead.
+//! ROWS columns of D are dot products side by side (UNROLL accumulators each). These columns are
+//! far apart, so that each is a stream that runs on through memory from tile to tile: several long
+//! streams keep more lines in flight than one, because hardware prefetch stops at every page.
+//! Where B is contiguous along n, ROWS rows of B are added to a block of D at a time. Any other B
+//! is gathered column by column. A is widened and packed once. THREADS shares pieces of n through
+//! a team of helpers that stay awake between calls.
 //!
-//! Bound: the bytes of B over the bandwidth of the memory that holds it.
+//! Bound: the bytes of B over the bandwidth of the memory that holds it; from m ≈ 8 on the cores'
+//! fused multiply-adds.
 //!
 //! `smith bench gemm --problem m=1,n=9728,k=896,dtype=f32,layout=nt --candidate small_m[ROWS=4,THREADS=0]`
 
@@ -15,7 +18,7 @@ use super::args::{Args, for_element};
 use super::element::{Accumulator, Element};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{InstructionSet, Portable, Widen, prefetch};
+use super::lanes::{InstructionSet, Portable, Widen};
 use super::team;
 use crate::cpu::kernel::{CpuCall, CpuKernelError};
 use kernelsmith_core::Layout;
@@ -37,22 +40,25 @@ struct Kernels<T: Element> {
     dot_one: [Dot<T>; 3],
     axpy: [Axpy<T>; 3],
     axpy_one: [Axpy<T>; 3],
-    /// Columns (rows of B for `axpy`) at once.
+    /// Columns of B at once for `dot`.
     rows: usize,
+    /// Rows of B at once for `axpy`.
+    axpy_rows: usize,
     /// Most rows of A at once that fit the registers.
     most: usize,
 }
 
-/// Σ over k of rows of packed A with columns of B that are contiguous along k.
+/// Σ over k of rows of packed A with columns of B that are contiguous along k. Column r of the
+/// tile is `r·b_step` elements after `b`; its sum with row i goes to `i·out_stride + r·out_step`.
 struct DotTile<T: Element> {
     k: usize,
     a: *const T::Acc,
     a_stride: usize,
     b: *const T,
-    b_stride: isize,
+    b_step: isize,
     out: *mut T::Acc,
     out_stride: usize,
-    ahead: usize,
+    out_step: usize,
 }
 type Dot<T> = unsafe fn(&DotTile<T>);
 
@@ -65,17 +71,18 @@ struct AxpyTile<T: Element> {
     b_stride: isize,
     out: *mut T::Acc,
     out_stride: usize,
-    ahead: usize,
 }
 type Axpy<T> = unsafe fn(&AxpyTile<T>);
 
 /// # Safety
 /// The CPU has the instruction set; M rows of A and ROWS columns of B with k elements can be
 /// read, M × ROWS results written.
+// Indices name rows of A, columns of B and steps of k alike in every array.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn dot<T: Element, L: Widen<T>, const M: usize, const ROWS: usize, const UNROLL: usize>(t: &DotTile<T>) {
     let width = L::WIDTH;
-    let columns: [*const T; ROWS] = std::array::from_fn(|r| t.b.wrapping_offset(r as isize * t.b_stride));
+    let columns: [*const T; ROWS] = std::array::from_fn(|r| t.b.wrapping_offset(r as isize * t.b_step));
     // SAFETY: every position is below k in its row or column.
     unsafe {
         let zero = L::splat(T::Acc::ZERO);
@@ -86,7 +93,6 @@ unsafe fn dot<T: Element, L: Widen<T>, const M: usize, const ROWS: usize, const 
                 let at = p + u * width;
                 let a: [L::Vector; M] = std::array::from_fn(|i| L::load(t.a.add(i * t.a_stride + at)));
                 for r in 0..ROWS {
-                    prefetch(columns[r].wrapping_add(at).wrapping_byte_add(t.ahead));
                     let b = L::widen(columns[r].add(at));
                     for i in 0..M {
                         sums[i][r][u] = L::multiply_add(a[i], b, sums[i][r][u]);
@@ -119,7 +125,7 @@ unsafe fn dot<T: Element, L: Widen<T>, const M: usize, const ROWS: usize, const 
                 for u in 1..UNROLL {
                     sum = L::add(sum, sums[i][r][u]);
                 }
-                t.out.add(i * t.out_stride + r).write(L::sum(sum));
+                t.out.add(i * t.out_stride + r * t.out_step).write(L::sum(sum));
             }
         }
     }
@@ -129,6 +135,8 @@ unsafe fn dot<T: Element, L: Widen<T>, const M: usize, const ROWS: usize, const 
 /// The CPU has the instruction set; M × ROWS elements of A, ROWS rows of B and M rows of the
 /// result with `width` elements can be read, the latter written. Rows of the result have space
 /// up to a whole vector.
+// Indices name rows of A, columns of B and steps of k alike in every array.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn axpy<T: Element, L: Widen<T>, const M: usize, const ROWS: usize>(t: &AxpyTile<T>) {
     let width = L::WIDTH;
@@ -141,7 +149,6 @@ unsafe fn axpy<T: Element, L: Widen<T>, const M: usize, const ROWS: usize>(t: &A
         while j + width <= t.width {
             let mut sums: [L::Vector; M] = std::array::from_fn(|i| L::load(t.out.add(i * t.out_stride + j)));
             for r in 0..ROWS {
-                prefetch(rows[r].wrapping_add(j).wrapping_byte_add(t.ahead));
                 let b = L::widen(rows[r].add(j));
                 for i in 0..M {
                     sums[i] = L::multiply_add(a[i][r], b, sums[i]);
@@ -182,18 +189,23 @@ macro_rules! instances {
             {
                 macro_rules! pick {
                     ($r:literal, $u:literal) => {
+                        pick!($r, $u, $r, $most)
+                    };
+                    ($r:literal, $u:literal, $axpy:literal, $fit:expr) => {
                         Kernels {
                             dot: [dot_instance::<T, 1, $r, $u>, dot_instance::<T, 2, $r, 1>, dot_instance::<T, 4, $r, 1>],
                             dot_one: [dot_instance::<T, 1, 1, 4>, dot_instance::<T, 2, 1, 2>, dot_instance::<T, 4, 1, 1>],
-                            axpy: [axpy_instance::<T, 1, $r>, axpy_instance::<T, 2, $r>, axpy_instance::<T, 4, $r>],
+                            axpy: [axpy_instance::<T, 1, $axpy>, axpy_instance::<T, 2, $axpy>, axpy_instance::<T, 4, $axpy>],
                             axpy_one: [axpy_instance::<T, 1, 1>, axpy_instance::<T, 2, 1>, axpy_instance::<T, 4, 1>],
                             rows: $r,
-                            most: $most,
+                            axpy_rows: $axpy,
+                            most: $fit,
                         }
                     };
                 }
                 match (rows, unroll) {
-                    (8.., _) => pick!(8, 1),
+                    (16.., _) => pick!(8, 1, 16, 1),
+                    (8.., _) => pick!(8, 1, 8, 2),
                     (4.., 2..) => pick!(4, 2),
                     (4.., _) => pick!(4, 1),
                     (2.., 4..) => pick!(2, 4),
@@ -252,13 +264,31 @@ streamed!(f32, f64, half::f16, half::bf16);
 
 /// Widest vector: packed rows and result rows are padded to a multiple of it.
 const PADDING: usize = 16;
-/// Columns of D that `axpy` keeps in the nearest cache.
-const AXPY_BLOCK: usize = 1024;
-/// Columns of D that one thread finishes at a time.
-const DOT_BLOCK: usize = 256;
+/// Sums that `axpy` keeps in a near cache.
+const AXPY_BLOCK: usize = 8192;
+/// Tiles of dot products that one thread finishes at a time.
+const DOT_BLOCK: usize = 64;
 
 fn product<T: Streamed>(args: Args<'_, T>) -> Result<(), CpuKernelError> {
     product_with(args, InstructionSet::best())
+}
+
+/// [`run`] with the kernels that this CPU's best set passes over, so that tests reach them.
+#[cfg(test)]
+pub fn run_portable(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
+    fn product<T: Streamed>(args: Args<'_, T>) -> Result<(), CpuKernelError> {
+        product_with(args, InstructionSet::Portable)
+    }
+    for_element!(call, product)
+}
+
+/// As [`run_portable`], with AVX2 where this CPU has it.
+#[cfg(test)]
+pub fn run_avx2(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
+    fn product<T: Streamed>(args: Args<'_, T>) -> Result<(), CpuKernelError> {
+        product_with(args, InstructionSet::best().without_avx512())
+    }
+    for_element!(call, product)
 }
 
 /// The product with the kernels of one instruction set, which this CPU must have.
@@ -267,13 +297,19 @@ fn product_with<T: Streamed>(args: Args<'_, T>, set: InstructionSet) -> Result<(
     let kernels = T::kernels(set, args.param("ROWS", 4), args.param("UNROLL", 1));
     let path = path(&p.b);
     let threads = args.threads();
-    // Several pieces a thread even out late helpers; whole tiles and cache lines of output.
-    let most = if path == Path::Axpy { AXPY_BLOCK } else { DOT_BLOCK };
-    let piece = p.n.div_ceil(threads * if threads > 1 { 4 } else { 1 }).next_multiple_of(32).clamp(32, most);
+    // Several pieces a thread even out late helpers.
+    let share = p.n.div_ceil(if threads > 1 { threads * 4 } else { 1 });
+    let piece = match path {
+        // Rows of B as long as the sums of all rows of A still fit beside them.
+        Path::Axpy => p.n.div_ceil(threads).min((AXPY_BLOCK / p.m).max(512)).next_multiple_of(64),
+        // The streams of a tile start an odd number of columns apart, so that columns of a round
+        // size do not all fall into the same sets of the cache.
+        _ => kernels.rows * (share.div_ceil(kernels.rows).min(DOT_BLOCK) | 1),
+    };
     let pieces = p.n.div_ceil(piece);
     let a_stride = p.k.next_multiple_of(PADDING);
     let packed = pack(&args, a_stride);
-    let work = Work { args: &args, kernels, path, ahead: args.param("PREFETCH", 0), packed, a_stride };
+    let work = Work { args: &args, kernels, path, packed, a_stride };
     team::share(threads, p.batch * pieces, &|index| {
         let (batch, first) = (index / pieces, index % pieces * piece);
         // SAFETY: `set` fits this CPU; pieces are disjoint parts of the output.
@@ -318,7 +354,6 @@ struct Work<'a, 'b, T: Element> {
     args: &'a Args<'b, T>,
     kernels: Kernels<T>,
     path: Path,
-    ahead: usize,
     packed: Vec<T::Acc>,
     a_stride: usize,
 }
@@ -370,28 +405,38 @@ impl<T: Streamed> Work<'_, '_, T> {
     /// # Safety
     /// The kernels fit the CPU; the columns can be read where k is not 0.
     unsafe fn dots(&self, batch: usize, b: *const T, b_stride: isize, width: usize, sums: &mut [T::Acc], stride: usize) {
-        let mut column = 0;
-        while column < width {
-            let (count, kernels) = if column + self.kernels.rows <= width {
-                (self.kernels.rows, &self.kernels.dot)
-            } else {
-                (1, &self.kernels.dot_one)
+        // The columns of a tile are far apart, so that each of its streams runs on from one tile
+        // to the next and the CPU's prefetcher follows it.
+        let apart = width / self.kernels.rows;
+        for column in 0..apart {
+            // SAFETY: the caller's contract; the last column of the tile is below `width`.
+            unsafe { self.dot_tile(&self.kernels.dot, batch, b, b_stride, column, apart, sums, stride) };
+        }
+        for column in apart * self.kernels.rows..width {
+            // SAFETY: the caller's contract; the tile is one column.
+            unsafe { self.dot_tile(&self.kernels.dot_one, batch, b, b_stride, column, 0, sums, stride) };
+        }
+    }
+
+    /// One tile of columns `column, column + apart, …` for all rows of A.
+    ///
+    /// # Safety
+    /// The kernels fit the CPU; the columns can be read where k is not 0.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn dot_tile(&self, kernels: &[Dot<T>; 3], batch: usize, b: *const T, b_stride: isize, column: usize, apart: usize, sums: &mut [T::Acc], stride: usize) {
+        for (row, kernel) in self.groups() {
+            let tile = DotTile {
+                k: self.args.problem.k,
+                a: self.packed_row(batch, row),
+                a_stride: self.a_stride,
+                b: b.wrapping_offset(column as isize * b_stride),
+                b_step: apart as isize * b_stride,
+                out: sums[row * stride + column..].as_mut_ptr(),
+                out_stride: stride,
+                out_step: apart,
             };
-            for (row, kernel) in self.groups() {
-                let tile = DotTile {
-                    k: self.args.problem.k,
-                    a: self.packed_row(batch, row),
-                    a_stride: self.a_stride,
-                    b: b.wrapping_offset(column as isize * b_stride),
-                    b_stride,
-                    out: sums[row * stride + column..].as_mut_ptr(),
-                    out_stride: stride,
-                    ahead: self.ahead,
-                };
-                // SAFETY: the caller's contract; results lie in rows of `sums`.
-                unsafe { kernels[kernel](&tile) };
-            }
-            column += count;
+            // SAFETY: the caller's contract; results lie in rows of `sums`.
+            unsafe { kernels[kernel](&tile) };
         }
     }
 
@@ -403,8 +448,8 @@ impl<T: Streamed> Work<'_, '_, T> {
         let p = self.args.problem;
         let mut row_of_b = 0;
         while row_of_b < p.k {
-            let (count, kernels) = if row_of_b + self.kernels.rows <= p.k {
-                (self.kernels.rows, &self.kernels.axpy)
+            let (count, kernels) = if row_of_b + self.kernels.axpy_rows <= p.k {
+                (self.kernels.axpy_rows, &self.kernels.axpy)
             } else {
                 (1, &self.kernels.axpy_one)
             };
@@ -417,7 +462,6 @@ impl<T: Streamed> Work<'_, '_, T> {
                     b_stride: p.b.strides()[1],
                     out: sums[row * stride..].as_mut_ptr(),
                     out_stride: stride,
-                    ahead: self.ahead,
                 };
                 // SAFETY: the caller's contract; the rows of B are inside its layout.
                 unsafe { kernels[kernel](&tile) };

@@ -1,9 +1,11 @@
 //! A team of helper threads for products that last tens of microseconds.
 //!
 //! A thread pool that sleeps between calls needs 5–50 µs to wake up, as long as a small layer
-//! takes. Helpers here watch for work for a moment after each call before they sleep, the caller
-//! works too, and pieces are handed out one by one: a helper that wakes up late finds nothing left
-//! and costs nothing.
+//! takes. Helpers here watch for work for a moment after each call before they sleep, and the
+//! caller works too. Each thread starts with its own range of pieces, the same one in every call
+//! of the same size, so that what it read last time may still be in its caches; then it takes
+//! pieces from the ends of the others' ranges. A helper that wakes up late finds nothing left and
+//! costs nothing.
 
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,39 +27,66 @@ struct Helper {
 }
 
 struct Team {
-    /// What can be claimed: threads that may take part (16 bits), pieces (24 bits), next piece (24 bits).
-    ticket: AtomicU64,
-    /// The work that the ticket's pieces belong to. Read only between a claim and its `done`.
+    /// What can be claimed of each thread's range; the caller's comes first.
+    ranges: [Range; MOST + 1],
+    /// Threads that take part in the published work, 0 while there is none.
+    threads: AtomicUsize,
+    /// The work that the ranges belong to. Read only between a claim and its `done`.
     work: UnsafeCell<Option<*const Work>>,
     done: AtomicUsize,
     panicked: AtomicBool,
-    /// Held by the caller whose work is on the ticket.
+    /// Held by the caller whose work is published.
     helpers: Mutex<Vec<Helper>>,
 }
 
-// SAFETY: `work` is written only by the caller that holds `helpers`, before it publishes the
-// ticket, and read only by threads that claimed a piece of that ticket; the caller does not
-// return, or write again, before each claimed piece is counted in `done`. The pointer's target
-// is `Sync`.
+// SAFETY: `work` is written only by the caller that holds `helpers`, before it publishes ranges,
+// and read only by threads that claimed a piece of one; the caller does not return, or write
+// again, before every piece was claimed and is counted in `done`. The pointer's target is `Sync`.
 unsafe impl Sync for Team {}
 // SAFETY: as above; nothing in it is bound to a thread.
 unsafe impl Send for Team {}
 
 static TEAM: Team = Team {
-    ticket: AtomicU64::new(0),
+    ranges: [const { Range(AtomicU64::new(0)) }; MOST + 1],
+    threads: AtomicUsize::new(0),
     work: UnsafeCell::new(None),
     done: AtomicUsize::new(0),
     panicked: AtomicBool::new(false),
     helpers: Mutex::new(Vec::new()),
 };
 
-const FIELD: u64 = (1 << 24) - 1;
+/// End (upper half) and start of the pieces left, on a cache line of its own. A claim compares
+/// both, so it can only succeed on a piece that is left.
+#[repr(align(64))]
+struct Range(AtomicU64);
+
+impl Range {
+    fn publish(&self, start: usize, end: usize) {
+        self.0.store((end as u64) << 32 | start as u64, Ordering::SeqCst);
+    }
+
+    /// Takes the first piece (the owner) or the last one (a thief).
+    fn claim(&self, owner: bool) -> Option<usize> {
+        let mut now = self.0.load(Ordering::SeqCst);
+        loop {
+            let (end, start) = (now >> 32, now & u32::MAX as u64);
+            if start >= end {
+                return None;
+            }
+            let (piece, then) = if owner { (start, now + 1) } else { (end - 1, now - (1 << 32)) };
+            match self.0.compare_exchange_weak(now, then, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return Some(piece as usize),
+                Err(other) => now = other,
+            }
+        }
+    }
+}
 
 /// Calls `work(0)` … `work(pieces - 1)`, each once, on this thread and up to `threads - 1`
 /// helpers. With one thread, or while another call has the team, this thread does everything.
-/// `pieces` are limited to 2²⁴ − 1.
+/// `pieces` fit 31 bits.
 pub fn share(threads: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
-    assert!(pieces as u64 <= FIELD, "{pieces} pieces are more than a team can share");
+    assert!(i32::try_from(pieces).is_ok(), "{pieces} pieces are more than a team can share");
     let mut helpers = match (threads > 1 && pieces > 1).then(|| TEAM.helpers.try_lock()) {
         Some(Ok(helpers)) => helpers,
         Some(Err(TryLockError::Poisoned(held))) => held.into_inner(),
@@ -93,39 +122,41 @@ impl Team {
         let erased = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) };
         // SAFETY: the previous work's pieces are all done, so nobody reads this now.
         unsafe { *self.work.get() = Some(erased) };
-        let ticket = (wanted as u64) << 48 | (pieces as u64) << 24;
-        self.ticket.store(ticket, Ordering::SeqCst);
+        let threads = 1 + wanted.min(helpers.len());
+        for thread in 0..threads {
+            self.ranges[thread].publish(thread * pieces / threads, (thread + 1) * pieces / threads);
+        }
+        self.threads.store(threads, Ordering::SeqCst);
         for helper in helpers.iter().take(wanted) {
             if helper.asleep.swap(false, Ordering::SeqCst) {
                 helper.thread.unpark();
             }
         }
-        while self.one_piece(usize::MAX) {}
+        self.work_as(0);
         let mut looks = 0u32;
         while self.done.load(Ordering::Acquire) < pieces {
             looks += 1;
             // The helper may have lost its core: let it have this one.
             if looks.is_multiple_of(4096) { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
+        self.threads.store(0, Ordering::SeqCst);
         self.panicked.load(Ordering::Relaxed)
     }
 
-    /// Claims and does one piece, if there is one for this helper (the caller is `usize::MAX`).
-    fn one_piece(&self, helper: usize) -> bool {
-        let mut ticket = self.ticket.load(Ordering::SeqCst);
-        loop {
-            let (wanted, pieces, next) = (ticket >> 48, ticket >> 24 & FIELD, ticket & FIELD);
-            if next >= pieces || (helper != usize::MAX && helper as u64 >= wanted) {
-                return false;
-            }
-            match self.ticket.compare_exchange_weak(ticket, ticket + 1, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => {
-                    self.do_piece(next as usize);
-                    return true;
-                }
-                Err(now) => ticket = now,
+    /// Does pieces until none is left for this thread: its own, then the others'. Whether it did any.
+    fn work_as(&self, thread: usize) -> bool {
+        let threads = self.threads.load(Ordering::SeqCst);
+        if thread >= threads {
+            return false;
+        }
+        let mut any = false;
+        for other in (0..threads).map(|i| (thread + i) % threads) {
+            while let Some(piece) = self.ranges[other].claim(other == thread) {
+                self.do_piece(piece);
+                any = true;
             }
         }
+        any
     }
 
     fn do_piece(&self, piece: usize) {
@@ -143,7 +174,7 @@ impl Team {
             let mut since = Instant::now();
             while since.elapsed() < WATCH {
                 for _ in 0..64 {
-                    if self.one_piece(index) {
+                    if self.work_as(index + 1) {
                         since = Instant::now();
                     }
                     std::hint::spin_loop();
@@ -151,7 +182,7 @@ impl Team {
             }
             asleep.store(true, Ordering::SeqCst);
             // Work may have been published before the flag was seen.
-            if !self.one_piece(index) {
+            if !self.work_as(index + 1) {
                 std::thread::park();
             }
             asleep.store(false, Ordering::SeqCst);

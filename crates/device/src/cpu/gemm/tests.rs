@@ -1,13 +1,21 @@
 //! Every kernel against the oracle: dtypes × layouts × edge cases × input families.
 
-use super::KERNELS;
-use super::openblas;
+use super::{KERNELS, openblas, small_m};
 use crate::cpu::kernel::{CpuCall, CpuEntry};
 use kernelsmith_core::inputs::Inputs;
 use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_core::ops::gemm::{GemmProblem, parse};
 use kernelsmith_core::{DType, HostArray, Problem};
 use kernelsmith_kernels::Config;
+
+/// Every kernel, and those of instruction sets that this CPU does not choose.
+fn kernels() -> impl Iterator<Item = &'static CpuEntry> {
+    static OTHER_SETS: &[CpuEntry] = &[
+        CpuEntry { name: "small_m", run: small_m::run_avx2, source: "" },
+        CpuEntry { name: "small_m", run: small_m::run_portable, source: "" },
+    ];
+    KERNELS.iter().chain(OTHER_SETS)
+}
 
 /// Runs a kernel on random inputs of a family and compares every element, written or not.
 fn check(entry: &CpuEntry, config: &Config, problem: &Problem, family: Inputs, seed: u64) {
@@ -49,9 +57,10 @@ fn configs(name: &str) -> Vec<Config> {
         "small_m" => &[
             "ROWS=1,UNROLL=4,THREADS=1",
             "ROWS=2,UNROLL=2,THREADS=2",
-            "ROWS=4,UNROLL=1,THREADS=1,PREFETCH=1024",
+            "ROWS=4,UNROLL=1,THREADS=1",
             "ROWS=4,UNROLL=2,THREADS=3",
             "ROWS=8,UNROLL=1,THREADS=0",
+            "ROWS=16,UNROLL=1,THREADS=2",
         ],
         other => panic!("no configs for {other}: add them here"),
     };
@@ -106,7 +115,7 @@ fn edge_cases(dtype: &str) {
             for m in [5, 100] {
                 let base = parse(&format!("m={m},n=64,k=64,dtype={dtype},layout={storage}{special}")).unwrap();
                 for (i, problem) in kernelsmith_core::ops::OpProblem::edge_cases(&base).into_iter().enumerate() {
-                    for entry in KERNELS {
+                    for entry in kernels() {
                         let family = Inputs::ALL[(i + s + m) % Inputs::ALL.len()];
                         check_all(entry, &problem, &[Inputs::Normal, family], i as u64 + 1);
                     }
@@ -142,7 +151,7 @@ fn every_input_family() {
         for storage in STORAGES {
             for text in ["m=1,n=101,k=700", "m=17,n=49,k=130", "m=101,n=1,k=259", "m=3,n=64,k=1024,epilogue=bias"] {
                 let problem = Problem::parse("gemm", &format!("{text},dtype={dtype},layout={storage}")).unwrap();
-                for entry in KERNELS {
+                for entry in kernels() {
                     check_all(entry, &problem, &Inputs::ALL, 5);
                 }
             }
@@ -154,7 +163,7 @@ fn every_input_family() {
 fn alpha_of_zero_keeps_nan() {
     for dtype in DTYPES {
         let problem = Problem::parse("gemm", &format!("m=2,n=600,k=9,dtype={dtype},alpha=0.0,beta=1.0")).unwrap();
-        for entry in KERNELS {
+        for entry in kernels() {
             check_all(entry, &problem, &[Inputs::Normal, Inputs::Special], 9);
         }
     }
@@ -166,7 +175,7 @@ fn broadcast_and_reversed_operands() {
         for views in ["a=0@0:0:1", "a=8@0:0:-1", "a=0@0:1:0", "b=0@0:0:1", "b=0@0:1:0", "b=0@0:0:0", "b=450@0:-50:-1", "a=24@0:-9:2,d=49@0:50:-1"] {
             let text = format!("m=3,n=50,k=9,dtype={dtype},{views},epilogue=bias");
             let problem = Problem::parse("gemm", &text.replace("b=450", "b=449")).unwrap();
-            for entry in KERNELS {
+            for entry in kernels() {
                 check_all(entry, &problem, &[Inputs::Normal, Inputs::Special], 3);
             }
         }
@@ -179,7 +188,7 @@ fn results_do_not_change_between_runs() {
     let inputs: Vec<HostArray> =
         problem.inputs().iter().enumerate().map(|(i, o)| Inputs::Normal.fill(i as u64, o.dtype, &o.layout)).collect();
     let slices: Vec<&[u8]> = inputs.iter().map(|a| a.as_bytes()).collect();
-    for entry in KERNELS.iter().filter(|e| supports(e, &problem)) {
+    for entry in kernels().filter(|e| supports(e, &problem)) {
         for config in configs(entry.name) {
             let mut runs = (0..8).map(|_| {
                 let mut out = HostArray::zeros(DType::F32, problem.output().layout.span());
@@ -198,7 +207,7 @@ fn wrong_buffers_are_errors() {
     let problem = Problem::parse("gemm", "m=2,n=3,k=4,dtype=f32").unwrap();
     let (a, b, mut d) = ([0f32; 8], [0f32; 12], [0f32; 6]);
     let (a, b): (&[u8], &[u8]) = (bytemuck::cast_slice(&a), bytemuck::cast_slice(&b));
-    for entry in KERNELS.iter().filter(|e| supports(e, &problem)) {
+    for entry in kernels().filter(|e| supports(e, &problem)) {
         for (inputs, size, needle) in [
             (vec![a, &b[..44]], 24, "operand b has 11 elements, its layout reaches 12"),
             (vec![a, &b[..47]], 24, "operand b: 47 bytes cannot be viewed as f32"),

@@ -1,0 +1,188 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Kernels compete, the winner runs.
+#[derive(Parser)]
+#[command(name = "smith", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List devices with their facts, and say why a backend is missing
+    Devices(DevicesArgs),
+    /// List kernel variants; with a problem, what each can do with it and the gaps with reasons
+    Variants(VariantsArgs),
+    /// Find the fastest right candidate for each problem of a spec
+    Tune(TuneArgs),
+    /// Time one candidate beside the vendor's best, paired and interleaved
+    Bench(BenchArgs),
+    /// Put candidates through the full gate
+    Check(CheckArgs),
+    /// Compare the results of two runs
+    Compare(CompareArgs),
+    /// Write a self-contained HTML page for runs
+    Report(ReportArgs),
+    /// Measure on behalf of another smith process
+    #[command(name = "__worker", hide = true)]
+    Worker,
+}
+
+#[derive(Args)]
+pub struct Common {
+    /// Print one JSON object a line, with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Lay a folder of kernels over the built-in ones
+    #[arg(long, env = "KERNELSMITH_KERNELS", value_name = "DIR")]
+    pub kernels: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct DevicesArgs {
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct VariantsArgs {
+    /// Op whose variants to list
+    #[arg(default_value = "gemm")]
+    pub op: String,
+    /// Say what each variant can do with this problem
+    #[arg(long)]
+    pub problem: Option<String>,
+    /// Device to ask for: cpu, cuda:N
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct TuneArgs {
+    /// Ops to tune; all of the spec's when none is given
+    pub op: Vec<String>,
+    /// A spec file, or the name of a built-in one
+    #[arg(long, default_value = "starter")]
+    pub spec: String,
+    /// Tune this problem instead of a spec
+    #[arg(long, conflicts_with = "spec")]
+    pub problem: Option<String>,
+    /// Device to tune on: cpu, cuda:N; the first CUDA device when there is one, else the CPU
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Time for the whole run, as 90s or 5m; the spec's when not given
+    #[arg(long, value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Go on with a run that was stopped
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+    /// Folder for the run; runs/<time>-<device>-<spec> when not given
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Seed of the search
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Longest a candidate may take
+    #[arg(long, value_parser = duration, default_value = "30s")]
+    pub limit: Duration,
+    /// Leave the tuned table in the platform's data folder as it is
+    #[arg(long)]
+    pub no_install: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Op of the problem
+    pub op: String,
+    /// The problem, as m=1,n=9728,k=896,dtype=f16,layout=nt
+    #[arg(long)]
+    pub problem: String,
+    /// The candidate, as name or name[A=1,B=2]; what dispatch picks when not given
+    #[arg(long)]
+    pub candidate: Option<String>,
+    /// What to race against: `baseline` (the vendors' best) or a candidate
+    #[arg(long, default_value = "baseline")]
+    pub vs: String,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Op of the problem
+    pub op: String,
+    #[arg(long)]
+    pub problem: String,
+    /// Only this candidate; the default of every capable variant when not given
+    #[arg(long)]
+    pub candidate: Option<String>,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Longest a candidate may take
+    #[arg(long, value_parser = duration, default_value = "120s")]
+    pub limit: Duration,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct CompareArgs {
+    /// The run to compare with
+    pub before: PathBuf,
+    /// The run to judge
+    pub after: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run folders; the newest below runs/ when none is given
+    pub runs: Vec<PathBuf>,
+    /// File to write; report.html in the first run's folder when not given
+    #[arg(long, short)]
+    pub out: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `90s`, `5m`, `250ms`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let fail = || format!("`{text}` is not a time: expected a number above 0 with ms, s, m or h");
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(fail)?;
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(fail()),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| fail())? * scale;
+    if seconds > 0.0 && seconds < 1e7 { Ok(Duration::from_secs_f64(seconds)) } else { Err(fail()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for bad in ["", "90", "s", "-3s", "0s", "3 weeks", "nans", "infs"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

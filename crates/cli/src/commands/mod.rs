@@ -1,0 +1,43 @@
+//! One file a command.
+
+pub mod bench;
+pub mod check;
+pub mod compare;
+pub mod devices;
+pub mod report;
+pub mod tune;
+pub mod variants;
+pub mod worker;
+
+use kernelsmith_device::{Device, DeviceId};
+use kernelsmith_lab::client::{Worker, WorkerCommand};
+use std::path::Path;
+
+pub type Failure = Box<dyn std::error::Error>;
+
+/// The device that was named, or the first that is there: CUDA before the CPU. Says in one line
+/// why CUDA is not used.
+pub fn open_device(name: Option<&str>, quiet: bool) -> Result<Device, Failure> {
+    if let Some(name) = name {
+        return Ok(Device::open(name.parse()?)?);
+    }
+    let (found, missing) = Device::discover();
+    let id = found.first().copied().unwrap_or(DeviceId::Cpu);
+    if id == DeviceId::Cpu && !quiet {
+        for reason in missing {
+            eprintln!("{reason}; going on with the CPU");
+        }
+    }
+    Ok(Device::open(id)?)
+}
+
+/// Starts a worker process of this same program.
+pub fn start_worker(device: &Device, kernels: Option<&Path>) -> Result<Worker, Failure> {
+    let kernels = kernels.map(std::path::absolute).transpose()?;
+    Ok(Worker::start(WorkerCommand {
+        program: std::env::current_exe()?,
+        args: vec!["__worker".to_string()],
+        device: device.id().to_string(),
+        kernels,
+    })?)
+}

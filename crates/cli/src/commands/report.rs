@@ -1,0 +1,41 @@
+//! `smith report`.
+
+use super::Failure;
+use crate::Outcome;
+use crate::args::ReportArgs;
+use crate::output::{json_line, line};
+use kernelsmith_lab::provenance::write_atomically;
+use kernelsmith_lab::{evidence, report};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+pub fn run(args: &ReportArgs) -> Result<Outcome, Failure> {
+    let folders = if args.runs.is_empty() { vec![newest(Path::new("runs"))?] } else { args.runs.clone() };
+    let out = args.out.clone().unwrap_or_else(|| folders[0].join("report.html"));
+    let runs = folders.iter().map(|f| load(f)).collect::<Result<Vec<_>, _>>()?;
+    write_atomically(&out, &report::render(&runs)).map_err(|e| format!("{}: {e}", out.display()))?;
+    if args.json {
+        json_line(&json!({"report": out, "runs": folders.len()}));
+    } else {
+        line(&out.display().to_string());
+    }
+    Ok(Outcome::Done)
+}
+
+/// A run's evidence with its name.
+pub fn load(folder: &Path) -> Result<report::Run, Failure> {
+    let contents = evidence::read(folder)?;
+    if contents.torn > 0 {
+        eprintln!("{}: the last {} bytes are half a record and were left out", folder.display(), contents.torn);
+    }
+    let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+    Ok(report::Run { name, records: contents.records })
+}
+
+/// The newest folder with evidence; names start with the time.
+fn newest(root: &Path) -> Result<PathBuf, Failure> {
+    let entries = std::fs::read_dir(root).map_err(|e| format!("{}: {e}; name a run folder", root.display()))?;
+    let holds = |p: &PathBuf| p.join(evidence::FILE).exists() || p.join(format!("{}.gz", evidence::FILE)).exists();
+    let found = entries.flatten().map(|e| e.path()).filter(holds).max();
+    found.ok_or_else(|| format!("{}: no run with evidence; name a run folder", root.display()).into())
+}

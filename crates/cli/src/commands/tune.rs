@@ -1,0 +1,209 @@
+//! `smith tune`.
+
+use super::{Failure, open_device, start_worker};
+use crate::Outcome;
+use crate::args::TuneArgs;
+use crate::output::{json_line, line, result_json, results_table, short};
+use indicatif::{ProgressBar, ProgressStyle};
+use kernelsmith_device::Device;
+use kernelsmith_kernels::tuned::TunedTable;
+use kernelsmith_lab::evidence::{Record, ResultRecord, Session, Writer};
+use kernelsmith_lab::provenance::{self, write_atomically};
+use kernelsmith_lab::spec::Spec;
+use kernelsmith_lab::tune::{Progress, TuneError, TuneOptions, Tuner};
+use kernelsmith_lab::work::Work;
+use kernelsmith_lab::worker::catalogue;
+use kernelsmith_lab::report;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
+    let spec = read_spec(args)?;
+    let catalogue = catalogue(args.common.kernels.as_deref())?;
+    let device = open_device(args.device.as_deref(), args.common.json)?;
+    let budget = args.budget.unwrap_or(std::time::Duration::from_secs_f64(spec.budget_s));
+    let folder = folder(args, &spec, &device);
+    if let Some(run) = &args.resume {
+        if !run.join(kernelsmith_lab::evidence::FILE).exists() {
+            return Err(format!("{}: there is no evidence to resume", run.display()).into());
+        }
+    }
+    let (mut writer, before) = Writer::open(&folder)?;
+    if before.torn > 0 {
+        eprintln!("{}: the last {} bytes were half a record and are dropped", folder.display(), before.torn);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    let mut worker = start_worker(&device, args.common.kernels.as_deref())?;
+    let (git_commit, git_dirty) = provenance::git();
+    writer.append(&Record::Session(Session {
+        time: provenance::now(),
+        device: device.id().to_string(),
+        facts: device.facts().clone(),
+        command: std::env::args().collect(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        git_commit,
+        git_dirty,
+        host: provenance::host(),
+        timer: worker.timer.clone(),
+        spec: spec.name.clone(),
+        budget_s: budget.as_secs_f64(),
+        seed: args.seed,
+    }))?;
+    let mut screen = Screen::new(args.common.json, spec.work.len());
+    let options = TuneOptions {
+        budget,
+        candidate_limit: args.limit,
+        seed: args.seed,
+        run: folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    let (outcome, table) = {
+        let mut tuner = Tuner::new(&mut worker, &mut writer, &catalogue, &device, options, &mut screen, &stop);
+        let outcome = tuner.run(&spec.work, &before.records);
+        (outcome, tuner.table)
+    };
+    screen.bar.finish_and_clear();
+    let results = match outcome {
+        Ok(results) => results,
+        Err(TuneError::Interrupted(_)) => {
+            eprintln!("smith: stopped; go on with: smith tune --spec {} --resume {}", args.spec, folder.display());
+            return Ok(Outcome::Failed);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let page = write_outputs(args, &folder, &device, &table)?;
+    if !args.common.json {
+        line(&results_table(&results));
+        line(&summary(&results));
+        line(&format!("evidence {}\nreport   {}", folder.display(), page.display()));
+    }
+    Ok(if results.iter().any(|r| r.candidate.is_none()) { Outcome::Failed } else { Outcome::Done })
+}
+
+fn read_spec(args: &TuneArgs) -> Result<Spec, Failure> {
+    for op in &args.op {
+        if !kernelsmith_core::ops::OPS.iter().any(|o| o.name == op) {
+            return Err(kernelsmith_core::ProblemError::UnknownOp(op.clone()).into());
+        }
+    }
+    let mut spec = match &args.problem {
+        Some(text) => Spec::single(Work::parse(args.op.first().map_or("gemm", String::as_str), text)?, 20.0),
+        None => Spec::load(&args.spec)?,
+    };
+    if !args.op.is_empty() {
+        spec.work.retain(|w| args.op.iter().any(|o| o == w.op()));
+    }
+    if spec.work.is_empty() {
+        return Err(format!("{} has no problems of {}", args.spec, args.op.join(", ")).into());
+    }
+    Ok(spec)
+}
+
+fn folder(args: &TuneArgs, spec: &Spec, device: &Device) -> PathBuf {
+    let fresh = || {
+        let slug = device.facts().slug();
+        Path::new("runs").join(format!("{}-{slug}-{}", provenance::stamp(), spec.name))
+    };
+    args.resume.clone().or_else(|| args.run.clone()).unwrap_or_else(fresh)
+}
+
+/// The tuned table (in the run and for the user) and the report.
+fn write_outputs(args: &TuneArgs, folder: &Path, device: &Device, table: &TunedTable) -> Result<PathBuf, Failure> {
+    let named = |path: &Path| {
+        let path = path.display().to_string();
+        move |e: std::io::Error| format!("{path}: {e}")
+    };
+    let name = &device.facts().name;
+    let tuned = folder.join("tuned.toml");
+    write_atomically(&tuned, &table.to_text(name)).map_err(named(&tuned))?;
+    if !args.no_install {
+        let user = TunedTable::user_folder().ok_or("the platform has no data folder; set KERNELSMITH_TUNED")?;
+        install(&user, device, table)?;
+    }
+    let page = folder.join("report.html");
+    let runs = [super::report::load(folder)?];
+    write_atomically(&page, &report::render(&runs)).map_err(named(&page))?;
+    Ok(page)
+}
+
+/// Merges the winners into the user's table, one process at a time.
+fn install(folder: &Path, device: &Device, table: &TunedTable) -> Result<(), Failure> {
+    let path = folder.join(format!("{}.toml", device.facts().slug()));
+    let named = |e: std::io::Error| format!("{}: {e}", path.display());
+    std::fs::create_dir_all(folder).map_err(named)?;
+    let lock = std::fs::File::create(folder.join("lock")).map_err(named)?;
+    lock.lock().map_err(named)?;
+    let mut merged = if path.exists() { TunedTable::read(&path, &device.facts().name)? } else { TunedTable::default() };
+    merged.merge(table.clone());
+    write_atomically(&path, &merged.to_text(&device.facts().name)).map_err(named)?;
+    Ok(())
+}
+
+/// Counts of verdicts and the geometric mean of the ratios, for each mode.
+fn summary(results: &[ResultRecord]) -> String {
+    let mut lines = Vec::new();
+    for mode in ["cold", "hot"] {
+        let of_mode: Vec<&ResultRecord> = results.iter().filter(|r| r.mode == mode).collect();
+        let count = |v: &str| of_mode.iter().filter(|r| r.verdict == v).count();
+        let logs: Vec<f64> = of_mode.iter().filter_map(|r| r.ratio).map(f64::ln).collect();
+        let mean = (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp();
+        lines.push(format!(
+            "{mode}: {} faster, {} same, {} ambiguous, {} slower, {} without a winner; geometric mean {}× the baseline",
+            count("faster"),
+            count("same"),
+            count("ambiguous"),
+            count("slower"),
+            count("failed"),
+            short(mean)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Progress for people, or JSON lines.
+struct Screen {
+    json: bool,
+    bar: ProgressBar,
+    stage: String,
+}
+
+impl Screen {
+    fn new(json: bool, problems: usize) -> Self {
+        let visible = !json && std::io::stderr().is_terminal();
+        let bar = if visible { ProgressBar::new(problems as u64) } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Screen { json, bar, stage: String::new() }
+    }
+}
+
+impl Progress for Screen {
+    fn problem(&mut self, index: usize, count: usize, problem: &str) {
+        self.bar.set_length(count as u64);
+        self.bar.set_position(index as u64);
+        self.stage = problem.to_string();
+        self.bar.set_message(self.stage.clone());
+    }
+
+    fn candidate(&mut self, tried: usize, total: usize, best_us: Option<f64>) {
+        let best = best_us.map_or(String::new(), |us| format!(", best {} µs", short(us)));
+        self.bar.set_message(format!("{} · {tried}/{total}{best}", self.stage));
+    }
+
+    fn stage(&mut self, name: &str) {
+        self.bar.set_message(format!("{} · {name}", self.stage));
+    }
+
+    fn result(&mut self, result: &ResultRecord) {
+        if self.json {
+            json_line(&result_json(result));
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}

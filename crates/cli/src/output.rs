@@ -1,0 +1,76 @@
+//! Tables, numbers and JSON lines.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use kernelsmith_lab::evidence::ResultRecord;
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Prints one JSON object on a line of its own. A closed pipe is the reader's decision.
+pub fn json_line(value: &Value) {
+    let _ = writeln!(std::io::stdout(), "{value}");
+}
+
+/// Prints a line.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A table without frames.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table
+}
+
+/// A number with three significant digits.
+pub fn short(x: f64) -> String {
+    match x.abs() {
+        a if !a.is_finite() => "–".to_string(),
+        a if a >= 100.0 => format!("{x:.0}"),
+        a if a >= 10.0 => format!("{x:.1}"),
+        _ => format!("{x:.2}"),
+    }
+}
+
+/// A number that may be missing.
+pub fn maybe(x: Option<f64>) -> String {
+    x.map_or("–".to_string(), short)
+}
+
+/// The stable form of a result.
+pub fn result_json(r: &ResultRecord) -> Value {
+    let gaps: Vec<Value> = r.gaps.iter().map(|g| json!({"variant": g.variant, "reason": g.reason})).collect();
+    json!({
+        "op": r.op, "problem": r.problem, "device": r.device, "candidate": r.candidate, "mode": r.mode,
+        "us": r.us, "gflops": r.gflops, "roofline": r.roofline,
+        "ratio": r.ratio, "ratio_low": r.ratio_low, "ratio_high": r.ratio_high,
+        "baseline": r.baseline, "baseline_us": r.baseline_us, "verdict": r.verdict, "gaps": gaps,
+        "noise_low": r.noise_low, "noise_high": r.noise_high,
+        "max_error_over_bound": r.max_error_over_bound, "vendor_error": r.vendor_error,
+        "tried": r.tried, "passed": r.passed,
+    })
+}
+
+/// The table that `tune` and `bench` print.
+pub fn results_table(results: &[ResultRecord]) -> String {
+    let mut table = table(&["problem", "mode", "winner", "µs", "GFLOP/s", "baseline", "ratio", "interval", "verdict", "gaps"]);
+    for r in results {
+        let interval = match (r.ratio_low, r.ratio_high) {
+            (Some(low), Some(high)) => format!("{}–{}", short(low), short(high)),
+            _ => "–".to_string(),
+        };
+        table.add_row([
+            r.problem.clone(),
+            r.mode.clone(),
+            r.candidate.clone().unwrap_or_else(|| "–".to_string()),
+            maybe(r.us),
+            maybe(r.gflops),
+            r.baseline.clone().unwrap_or_else(|| "–".to_string()),
+            maybe(r.ratio),
+            interval,
+            r.verdict.clone(),
+            r.gaps.len().to_string(),
+        ]);
+    }
+    table.to_string()
+}

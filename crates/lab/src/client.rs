@@ -1,0 +1,145 @@
+//! The tuning side's handle on its worker: starts it, asks, and ends it at the time limit.
+
+use crate::evidence::TimerRecord;
+use crate::protocol::{Answer, MARK, Request};
+use kernelsmith_kernels::DeviceFacts;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How to start a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    pub device: String,
+    pub kernels: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("the worker did not start: {0}")]
+    Start(String),
+    #[error("the worker gave no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the worker died: {0}")]
+    Died(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the worker's answer does not parse: {0}")]
+    Answer(String),
+}
+
+/// A worker process, started again after it died.
+pub struct Worker {
+    command: WorkerCommand,
+    running: Option<Running>,
+    pub facts: DeviceFacts,
+    pub timer: TimerRecord,
+    /// Times a worker was started.
+    pub starts: usize,
+}
+
+struct Running {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+/// Opening a device compiles the timer's kernel and tests the timer.
+const OPEN_LIMIT: Duration = Duration::from_secs(60);
+
+impl Worker {
+    pub fn start(command: WorkerCommand) -> Result<Worker, WorkerError> {
+        let (running, facts, timer) = Running::start(&command)?;
+        Ok(Worker { command, running: Some(running), facts, timer, starts: 1 })
+    }
+
+    /// Asks and waits at most `limit`. A worker that dies or is late is ended; the next request
+    /// starts another.
+    pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
+        if self.running.is_none() {
+            let (running, facts, timer) = Running::start(&self.command)?;
+            (self.running, self.facts, self.timer) = (Some(running), facts, timer);
+            self.starts += 1;
+        }
+        let Some(running) = &mut self.running else { return Err(WorkerError::Start("no process".to_string())) };
+        match running.ask(request, limit) {
+            Ok(Answer::Refused { reason }) => Err(WorkerError::Refused(reason)),
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let error = running.end(error);
+                self.running = None;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(running) = &mut self.running {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+impl Running {
+    fn start(command: &WorkerCommand) -> Result<(Running, DeviceFacts, TimerRecord), WorkerError> {
+        let fail = |e: std::io::Error| WorkerError::Start(format!("{}: {e}", command.program.display()));
+        let mut child = Command::new(&command.program)
+            .args(&command.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(fail)?;
+        let stdin = child.stdin.take().ok_or_else(|| WorkerError::Start("no input".to_string()))?;
+        let stdout = child.stdout.take().ok_or_else(|| WorkerError::Start("no output".to_string()))?;
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(answer) = line.strip_prefix(MARK) {
+                    if send.send(answer.to_string()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let mut running = Running { child, stdin, lines };
+        let open = Request::Open { device: command.device.clone(), kernels: command.kernels.clone() };
+        match running.ask(&open, OPEN_LIMIT) {
+            Ok(Answer::Opened { facts, timer }) => Ok((running, facts, timer)),
+            Ok(Answer::Refused { reason }) => Err(WorkerError::Refused(reason)),
+            Ok(other) => Err(running.end(WorkerError::Answer(format!("{other:?}")))),
+            Err(error) => Err(running.end(error)),
+        }
+    }
+
+    fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
+        let line = serde_json::to_string(request).map_err(|e| WorkerError::Answer(e.to_string()))?;
+        let sent = writeln!(self.stdin, "{line}").and_then(|()| self.stdin.flush());
+        sent.map_err(|e| WorkerError::Died(e.to_string()))?;
+        match self.lines.recv_timeout(limit) {
+            Ok(text) => serde_json::from_str(&text).map_err(|e| WorkerError::Answer(e.to_string())),
+            Err(RecvTimeoutError::Timeout) => Err(WorkerError::Timeout(limit)),
+            Err(RecvTimeoutError::Disconnected) => Err(WorkerError::Died(String::new())),
+        }
+    }
+
+    /// Ends the process and says how it went.
+    fn end(&mut self, error: WorkerError) -> WorkerError {
+        let late = matches!(error, WorkerError::Timeout(_));
+        if late {
+            let _ = self.child.kill();
+        }
+        let status = self.child.wait();
+        match (late, status) {
+            (false, Ok(status)) => WorkerError::Died(status.to_string()),
+            _ => error,
+        }
+    }
+}

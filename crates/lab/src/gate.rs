@@ -1,0 +1,278 @@
+//! The gate: what a candidate must pass before its time counts.
+
+use crate::evidence::Verdict;
+use crate::secret;
+use kernelsmith_core::inputs::{Inputs, for_each_position};
+use kernelsmith_core::ops::OracleBudget;
+use kernelsmith_core::reference::Reference;
+use kernelsmith_core::{HostArray, Operand, Problem};
+use kernelsmith_device::{Buffer, Device, DeviceError, Executable, Queue};
+use kernelsmith_kernels::{Candidate, Catalogue};
+
+/// Bytes of guard band on each side of an operand.
+const GUARD: usize = 4096;
+/// Guard of inputs: NaN in every float dtype, so that a stray read shows.
+const NAN_BYTE: u8 = 0xff;
+
+/// What the gate found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub detail: Option<String>,
+    pub max_error_over_bound: f64,
+    pub checks: usize,
+    pub skipped: usize,
+}
+
+impl Outcome {
+    fn pass() -> Self {
+        Outcome { verdict: Verdict::Ok, detail: None, max_error_over_bound: 0.0, checks: 0, skipped: 0 }
+    }
+
+    fn fail(verdict: Verdict, detail: String) -> Self {
+        Outcome { verdict, detail: Some(detail), ..Outcome::pass() }
+    }
+
+    /// Adds a later check's result. Returns whether checking goes on.
+    fn absorb(&mut self, other: Outcome) -> bool {
+        self.checks += other.checks;
+        self.max_error_over_bound = self.max_error_over_bound.max(other.max_error_over_bound);
+        if other.verdict != Verdict::Ok {
+            self.verdict = other.verdict;
+            self.detail = other.detail;
+        }
+        self.verdict == Verdict::Ok
+    }
+}
+
+/// The verdict that an error of the device stands for.
+pub fn verdict_of(error: &DeviceError) -> Verdict {
+    match error {
+        DeviceError::Compile { .. } => Verdict::Compile,
+        DeviceError::NotOffered { .. } => Verdict::Unoffered,
+        _ => Verdict::Launch,
+    }
+}
+
+/// An operand between guard bands, or before a guard page.
+struct Guarded {
+    whole: Buffer,
+    view: Buffer,
+    guard: usize,
+    operand: Operand,
+}
+
+impl Guarded {
+    fn new(device: &Device, operand: Operand, fenced: bool) -> Result<Self, DeviceError> {
+        let bytes = operand.bytes();
+        // A fenced buffer ends at a page: it is aligned only if its size is.
+        if fenced && bytes % 64 == 0 && bytes > 0 {
+            let whole = device.alloc_fenced(bytes)?;
+            return Ok(Guarded { view: whole.clone(), whole, guard: 0, operand });
+        }
+        let whole = device.alloc(bytes + 2 * GUARD)?;
+        let view = whole.slice(GUARD, bytes)?;
+        Ok(Guarded { whole, view, guard: GUARD, operand })
+    }
+
+    /// Reads everything, guards included, and reports a guard byte that is not `byte`.
+    fn read(&self, queue: &Queue, byte: u8) -> Result<(HostArray, Option<String>), DeviceError> {
+        let bytes = self.operand.bytes();
+        let mut all = vec![0u8; bytes + 2 * self.guard];
+        queue.read(&self.whole, 0, &mut all)?;
+        let (before, rest) = all.split_at(self.guard);
+        let (body, after) = rest.split_at(bytes);
+        let mut array = HostArray::zeros(self.operand.dtype, self.operand.layout.span());
+        array.as_bytes_mut().copy_from_slice(body);
+        let name = &self.operand.name;
+        let touched = |guard: &[u8]| guard.iter().position(|b| *b != byte);
+        let fault = match (touched(before), touched(after)) {
+            (Some(at), _) => Some(format!("wrote {} bytes before the start of `{name}`", self.guard - at)),
+            (_, Some(at)) => Some(format!("wrote {at} bytes past the end of `{name}`")),
+            _ => None,
+        };
+        Ok((array, fault))
+    }
+}
+
+/// One set of inputs on the device with what must come out.
+pub struct Fixture {
+    problem: Problem,
+    inputs: Vec<Guarded>,
+    arrays: Vec<HostArray>,
+    output: Guarded,
+    reference: Reference,
+    family: Inputs,
+    /// Positions of the output's buffer that belong to the layout; `None` when all do.
+    inside: Option<Vec<bool>>,
+}
+
+impl Fixture {
+    /// Fresh inputs of a family, uploaded, and the oracle's answer. `fenced` puts guard pages
+    /// after operands where the device has them.
+    pub fn new(device: &Device, problem: &Problem, family: Inputs, budget: OracleBudget, fenced: bool) -> Result<Self, DeviceError> {
+        let queue = device.queue();
+        let (mut inputs, mut arrays) = (Vec::new(), Vec::new());
+        for operand in problem.inputs() {
+            let array = family.fill(secret::seed(), operand.dtype, &operand.layout);
+            inputs.push(Guarded::new(device, operand, fenced)?);
+            arrays.push(array);
+        }
+        let output = Guarded::new(device, problem.output(), fenced)?;
+        let refs: Vec<&HostArray> = arrays.iter().collect();
+        let reference = problem.reference(&refs, family, budget);
+        let layout = output.operand.layout;
+        let inside = (layout.len() != layout.span()).then(|| {
+            let mut inside = vec![false; layout.span()];
+            for_each_position(&layout, |_, at| inside[at] = true);
+            inside
+        });
+        let fixture = Fixture { problem: problem.clone(), inputs, arrays, output, reference, family, inside };
+        fixture.upload(&queue)?;
+        Ok(fixture)
+    }
+
+    fn upload(&self, queue: &Queue) -> Result<(), DeviceError> {
+        for (guarded, array) in self.inputs.iter().zip(&self.arrays) {
+            queue.fill(&guarded.whole, NAN_BYTE)?;
+            queue.write(&guarded.view, 0, array.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn operands(&self) -> Vec<Buffer> {
+        self.inputs.iter().chain(std::iter::once(&self.output)).map(|g| g.view.clone()).collect()
+    }
+
+    /// One run on an output filled with `byte`: guards, gaps and values.
+    fn run(&self, queue: &Queue, executable: &Executable, byte: u8) -> Result<(Outcome, HostArray), DeviceError> {
+        queue.fill(&self.output.whole, byte)?;
+        executable.launch(queue, &self.operands())?;
+        queue.synchronize()?;
+        let (array, fault) = self.output.read(queue, byte)?;
+        let name = format!("{} with {:?} inputs", self.problem, self.family);
+        if let Some(fault) = fault {
+            return Ok((Outcome::fail(Verdict::Wrong, format!("{name}: it {fault}")), array));
+        }
+        if let Some(inside) = &self.inside {
+            let size = self.output.operand.dtype.bytes();
+            let stray = array.as_bytes().chunks(size).zip(inside).position(|(c, inside)| !inside && c.iter().any(|b| *b != byte));
+            if let Some(at) = stray {
+                return Ok((Outcome::fail(Verdict::Wrong, format!("{name}: it wrote element {at}, which is between the output's rows")), array));
+            }
+        }
+        let comparison = self.reference.compare(&array, &self.output.operand.layout);
+        let mut outcome = Outcome { checks: 1, max_error_over_bound: comparison.max_error_over_bound, ..Outcome::pass() };
+        if !comparison.passes() {
+            outcome.verdict = Verdict::Wrong;
+            let worst = comparison.worst.unwrap_or_default();
+            outcome.detail = Some(format!("{name}: {} of {} checks fail; {worst}", comparison.wrong, comparison.checked));
+        }
+        Ok((outcome, array))
+    }
+
+    /// The whole check: a poisoned run, a run on zeros, equal results, inputs unchanged.
+    pub fn check(&self, device: &Device, executable: &Executable) -> Outcome {
+        match self.try_check(&device.queue(), executable) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::fail(verdict_of(&error), error.to_string()),
+        }
+    }
+
+    fn try_check(&self, queue: &Queue, executable: &Executable) -> Result<Outcome, DeviceError> {
+        let (mut outcome, first) = self.run(queue, executable, secret::poison())?;
+        if outcome.verdict != Verdict::Ok {
+            return Ok(outcome);
+        }
+        // A kernel that adds to its output, or works only on poisoned memory, shows here.
+        let (again, second) = self.run(queue, executable, 0)?;
+        if !outcome.absorb(again) {
+            outcome.detail = outcome.detail.map(|d| format!("{d} (the output held zeros before)"));
+            return Ok(outcome);
+        }
+        if executable.is_deterministic() && !self.same_bits(&first, &second) {
+            outcome.verdict = Verdict::Nondeterministic;
+            outcome.detail = Some(format!("{}: two runs on the same inputs differ", self.problem));
+            return Ok(outcome);
+        }
+        for (guarded, array) in self.inputs.iter().zip(&self.arrays) {
+            let (now, fault) = guarded.read(queue, NAN_BYTE)?;
+            let changed = (now.as_bytes() != array.as_bytes()).then(|| format!("changed its input `{}`", guarded.operand.name));
+            if let Some(fault) = fault.or(changed) {
+                self.upload(queue)?;
+                return Ok(Outcome::fail(Verdict::Wrong, format!("{}: it {fault}", self.problem)));
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn same_bits(&self, a: &HostArray, b: &HostArray) -> bool {
+        match &self.inside {
+            None => a.as_bytes() == b.as_bytes(),
+            Some(inside) => {
+                let size = a.dtype().bytes();
+                let pairs = a.as_bytes().chunks(size).zip(b.as_bytes().chunks(size));
+                pairs.zip(inside).all(|((x, y), inside)| !inside || x == y)
+            }
+        }
+    }
+}
+
+/// Families for the short gate that every candidate goes through.
+pub const SCREEN: [Inputs; 2] = [Inputs::Normal, Inputs::Integer];
+/// Families for edge cases.
+const EDGE: [Inputs; 3] = [Inputs::Normal, Inputs::Integer, Inputs::Special];
+/// Above this the full gate keeps to the families that the oracle can sample.
+const LARGE_FLOPS: f64 = 2e9;
+
+/// The full gate: every input family on the problem, then the edge cases that the candidate
+/// claims, on guard pages where there are any.
+pub fn full(device: &Device, catalogue: &Catalogue, candidate: &Candidate, problem: &Problem) -> Outcome {
+    let mut outcome = Outcome::pass();
+    let large = problem.flops() > LARGE_FLOPS;
+    let families: &[Inputs] = if large { &[Inputs::Normal, Inputs::Integer, Inputs::Positive] } else { &Inputs::ALL };
+    if !check_problem(device, catalogue, candidate, problem, families, false, &mut outcome) {
+        return outcome;
+    }
+    for (i, case) in problem.edge_cases().iter().enumerate() {
+        if catalogue.admit(candidate, case, device.facts()).is_err() {
+            outcome.skipped += 1;
+            continue;
+        }
+        if !check_problem(device, catalogue, candidate, case, &EDGE, i % 2 == 0, &mut outcome) {
+            return outcome;
+        }
+    }
+    outcome
+}
+
+/// Checks one problem over some families. Returns whether it passed.
+fn check_problem(
+    device: &Device,
+    catalogue: &Catalogue,
+    candidate: &Candidate,
+    problem: &Problem,
+    families: &[Inputs],
+    fenced: bool,
+    outcome: &mut Outcome,
+) -> bool {
+    let executable = match Executable::prepare(device, catalogue, candidate, problem) {
+        Ok(executable) => executable,
+        // A vendor's library may not offer an edge case: that is no fault.
+        Err(DeviceError::NotOffered { .. }) if outcome.checks > 0 => {
+            outcome.skipped += 1;
+            return true;
+        }
+        Err(error) => return outcome.absorb(Outcome::fail(verdict_of(&error), format!("{problem}: {error}"))),
+    };
+    for family in families {
+        let fixture = match Fixture::new(device, problem, *family, OracleBudget::default(), fenced) {
+            Ok(fixture) => fixture,
+            Err(error) => return outcome.absorb(Outcome::fail(verdict_of(&error), error.to_string())),
+        };
+        if !outcome.absorb(fixture.check(device, &executable)) {
+            return false;
+        }
+    }
+    true
+}

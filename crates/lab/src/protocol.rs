@@ -1,0 +1,35 @@
+//! What the tuning process and its worker say to each other: one JSON value a line. The
+//! worker's lines start with a mark, so that what a library prints is not taken for an answer.
+
+use crate::bench_session::{Raced, Screened};
+use crate::evidence::{TimerRecord, Verdict};
+use kernelsmith_kernels::DeviceFacts;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Start of each answer's line.
+pub const MARK: &str = "kernelsmith:";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// Must come first.
+    Open { device: String, kernels: Option<PathBuf> },
+    Prefetch { op: String, problem: String, candidates: Vec<String> },
+    Screen { op: String, problem: String, candidate: String, best_us: Option<f64> },
+    Gate { op: String, problem: String, candidate: String },
+    /// Contenders are lists of candidates, one a step.
+    Race { op: String, problem: String, contenders: Vec<Vec<String>>, mode: String, budget_ms: u64, seed: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Opened { facts: DeviceFacts, timer: TimerRecord },
+    Prefetched { warnings: Vec<String> },
+    Screened { result: Screened },
+    Gated { verdict: Verdict, detail: Option<String>, max_error_over_bound: f64, checks: usize, skipped: usize },
+    Raced { result: Raced },
+    /// The request could not be done; the worker goes on.
+    Refused { reason: String },
+}

@@ -1,0 +1,98 @@
+// Sorting, filtering, and opening what a link points to. The page is whole without it.
+(() => {
+  "use strict";
+
+  // A link may point into evidence that is closed or filtered out: show it first.
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    const group = target.closest("tbody[data-mode]");
+    if (group && group.hidden) clearFilters();
+    for (let at = target; at; at = at.parentElement) {
+      if (at.tagName === "DETAILS") at.open = true;
+    }
+    target.scrollIntoView({ block: "start" });
+    if (target.tabIndex >= -1 && target.hasAttribute("tabindex")) target.focus({ preventScroll: true });
+  };
+
+  let clearFilters = () => {};
+  addEventListener("hashchange", reveal);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link && link.hash === location.hash) reveal();
+  });
+
+  const table = document.getElementById("results");
+  if (table) {
+    const groups = [...table.tBodies];
+    filters(table, groups);
+    sorting(table, groups);
+  }
+  if (location.hash) reveal();
+
+  function filters(table, groups) {
+    const form = document.getElementById("controls");
+    const find = document.getElementById("find");
+    const shown = document.getElementById("shown");
+    const selects = [...form.querySelectorAll("select")];
+    const texts = groups.map((group) => group.rows[0].textContent.toLowerCase());
+    const apply = () => {
+      const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let count = 0;
+      groups.forEach((group, i) => {
+        const passes =
+          selects.every((select) => !select.value || group.dataset[select.dataset.filter] === select.value) &&
+          words.every((word) => texts[i].includes(word));
+        group.hidden = !passes;
+        if (passes) count += 1;
+      });
+      shown.textContent = count === groups.length ? `${count} results` : `${count} of ${groups.length} results`;
+    };
+    clearFilters = () => {
+      form.reset();
+      apply();
+    };
+    form.addEventListener("input", apply);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.hidden = false;
+    // A browser may bring back what was typed before a reload.
+    apply();
+  }
+
+  function sorting(table, groups) {
+    const order = new Map(groups.map((group, i) => [group, i]));
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      const axis = head.querySelector(".axis");
+      [...head.childNodes].filter((node) => node !== axis).forEach((node) => button.append(node));
+      head.prepend(button);
+      button.addEventListener("click", () => {
+        // Third press: back to the order of the file.
+        const before = head.getAttribute("aria-sort");
+        const numeric = head.dataset.sort === "number";
+        const first = numeric ? "descending" : "ascending";
+        const second = numeric ? "ascending" : "descending";
+        const next = before === first ? second : before === second ? null : first;
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        if (next) head.setAttribute("aria-sort", next);
+        const sign = next === "descending" ? -1 : 1;
+        const keys = new Map(groups.map((group) => [group, key(group.rows[0].cells[column], numeric)]));
+        const compare = (a, b) => {
+          const [x, y] = [keys.get(a), keys.get(b)];
+          // What is missing comes last either way.
+          if (x === null || y === null) return (x === null) - (y === null);
+          return sign * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
+        };
+        const sorted = next ? [...groups].sort((a, b) => compare(a, b) || order.get(a) - order.get(b)) : groups;
+        table.append(...sorted);
+      });
+    });
+  }
+
+  function key(cell, numeric) {
+    if (numeric) return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+    return cell.classList.contains("missing") ? null : cell.textContent.trim();
+  }
+})();

@@ -1,0 +1,178 @@
+//! The top of the page, and what each run ran on.
+
+use super::model::{Index, Lined, ModeSummary};
+use super::number::{NONE, bytes, duration, finite, plural, three};
+use super::results::{verdict, verdict_class};
+use crate::evidence::{FILE, Session, TimerRecord};
+use maud::{Markup, html};
+use std::collections::BTreeSet;
+
+/// The order in which verdicts are told.
+const VERDICTS: [&str; 6] = ["faster", "same", "ambiguous", "slower", "alone", "failed"];
+
+/// One sentence on what was run.
+pub fn lead(indexes: &[Index]) -> Markup {
+    let problems: BTreeSet<(&str, &str)> = indexes
+        .iter()
+        .flat_map(|index| &index.rows)
+        .map(|row| (row.result.op.as_str(), row.result.problem.as_str()))
+        .collect();
+    let devices: BTreeSet<&str> = indexes.iter().filter_map(Index::device).collect();
+    let screened: usize = indexes.iter().map(|index| index.candidates.len()).sum();
+    html! {
+        p.lead {
+            @if indexes.is_empty() { "No runs." } @else {
+                (plural(problems.len(), "problem"))
+                @if !devices.is_empty() { " on " (devices.into_iter().collect::<Vec<_>>().join(", ")) }
+                ", " (plural(screened, "candidate")) " screened in " (plural(indexes.len(), "run")) "."
+            }
+        }
+    }
+}
+
+/// A card for each run and timing mode.
+pub fn headline(indexes: &[Index]) -> Markup {
+    html! {
+        div.cards {
+            @for index in indexes {
+                @for (mode, summary) in index.modes() {
+                    section.card aria-label={ (mode) " results" } {
+                        h2 { (mode) @if indexes.len() > 1 { " " span.run { (index.name) } } }
+                        (card(&summary))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn card(summary: &ModeSummary) -> Markup {
+    let other = summary.verdicts.keys().copied().filter(|name| !VERDICTS.contains(name));
+    let counts: Vec<(&str, usize)> = VERDICTS
+        .into_iter()
+        .chain(other)
+        .map(|name| (name, summary.verdicts.get(name).copied().unwrap_or(0)))
+        .collect();
+    html! {
+        p.mean {
+            strong { (three(summary.ratio)) @if summary.ratio.is_some() { "×" } }
+            span {
+                "the vendor’s speed" br;
+                @if summary.compared > 0 { "geometric mean of " (summary.compared) " ratios" } @else { "nothing to compare with" }
+            }
+        }
+        div.share aria-hidden="true" {
+            @for (name, n) in counts.iter().filter(|(_, n)| *n > 0) {
+                i.(verdict_class(name)) style={ "flex-grow:" (n) } {}
+            }
+        }
+        ul.counts {
+            li { b { (summary.problems) } " " @if summary.problems == 1 { "problem" } @else { "problems" } }
+            @for (name, n) in &counts { li.zero[*n == 0] { b { (n) } " " (verdict(name)) } }
+        }
+    }
+}
+
+pub fn runs(indexes: &[Index]) -> Markup {
+    html! {
+        section aria-labelledby="runs-title" {
+            h2 #runs-title { "Runs" }
+            @if indexes.is_empty() { p.quiet { "No runs were given." } }
+            @for index in indexes {
+                article.run-facts #{ "run" (index.number) } {
+                    h3 { (index.name) }
+                    @match index.sessions.last() {
+                        Some(last) => (facts(index, last)),
+                        None => p.quiet { "No session recorded among " (plural(index.records, "record")) "." },
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn facts(index: &Index, last: &Lined<Session>) -> Markup {
+    let session = last.record;
+    let device = &session.facts;
+    html! {
+        dl.facts {
+            dt { "Device" }
+            dd { (text(&device.name)) @if device.name != session.device { " (" code { (session.device) } ")" } }
+            dt { "Driver" } dd { (text(&device.driver)) }
+            dt { "Toolchain" } dd { (text(&device.toolchain)) }
+            dt { "Libraries" } dd { (text(&device.libraries.join(", "))) }
+            dt { "Memory" }
+            dd { (size(device.memory_bytes as f64)) ", last-level cache " (size(device.l2_bytes as f64)) ", " (bandwidth(device.memory_bandwidth)) }
+            dt { "Git commit" }
+            dd {
+                @match &session.git_commit { Some(commit) => code { (commit) }, None => (NONE) }
+                @match session.git_dirty {
+                    Some(true) => { " " strong.warning { "with uncommitted changes" } },
+                    Some(false) => " clean",
+                    None => "",
+                }
+            }
+            dt { "Version" } dd { (text(&session.version)) }
+            dt { "Spec" } dd { (text(&session.spec)) ", seed " (session.seed) }
+            dt { "Budget" } dd { (duration(session.budget_s * 1e6)) }
+            dt { "Host" } dd { (text(&session.host)) }
+            dt { "Timer self-test" } dd { (timer(&session.timer)) }
+            dt { "Command" } dd { code.command { (command(&session.command)) } }
+            dt { "Sessions" }
+            dd {
+                ol.sessions { @for Lined { line, record } in &index.sessions {
+                    li { time { (text(&record.time)) } " " span.at { (FILE) ":" (line) } }
+                } }
+            }
+        }
+    }
+}
+
+fn text(text: &str) -> &str {
+    if text.is_empty() { NONE } else { text }
+}
+
+fn size(n: f64) -> String {
+    if n > 0.0 { bytes(n) } else { NONE.to_string() }
+}
+
+fn bandwidth(rate: f64) -> String {
+    match finite(Some(rate)).filter(|rate| *rate > 0.0) {
+        Some(rate) => format!("{} GB/s", three(rate / 1e9)),
+        None => "bandwidth unknown".to_string(),
+    }
+}
+
+/// Asked and measured, and the time of an empty launch.
+fn timer(timer: &TimerRecord) -> Markup {
+    html! {
+        @for (asked, measured) in &timer.checks {
+            @let asked = *asked as f64 / 1e3;
+            span.check { (duration(asked)) " asked, " (duration(*measured)) " measured" }
+        }
+        span.check { "empty launch " (duration(timer.empty_us)) }
+    }
+}
+
+/// The command line, with the words quoted that a shell would split or expand.
+fn command(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    let quoted = words.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    let line = quoted.collect::<Vec<_>>().join(" ");
+    if line.is_empty() { NONE.to_string() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        let words = ["smith", "tune", "--spec", "a b.toml", "it's"].map(String::from);
+        assert_eq!(command(&words), r"smith tune --spec 'a b.toml' 'it'\''s'");
+        assert_eq!(command(&[]), "–");
+    }
+}

@@ -1,0 +1,181 @@
+use super::sample;
+use super::*;
+use crate::evidence::*;
+use std::collections::HashSet;
+
+const HOSTILE: &str = "</td></script><script>alert('x')</script><img src=x onerror=\"alert(1)\">&\u{0}\u{202e}";
+
+/// Values of an attribute, in the order of the page.
+fn attribute<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+    let open = format!(" {name}=\"");
+    page.split(open.as_str()).skip(1).map(|rest| rest.split('"').next().unwrap_or("")).collect()
+}
+
+/// Every `id` is given once, and every link within the page leads to one.
+fn links_lead_somewhere(page: &str) {
+    let ids = attribute(page, "id");
+    let unique: HashSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), unique.len(), "an id is given twice");
+    for target in attribute(page, "href").into_iter().filter_map(|href| href.strip_prefix('#')) {
+        assert!(unique.contains(target), "#{target} leads nowhere");
+    }
+}
+
+/// Elements that were opened are closed, in order.
+fn is_balanced(page: &str) {
+    let void = ["meta", "link", "input", "br", "wbr"];
+    let mut open = Vec::new();
+    let markup = page.replace(STYLE, "").replace(SCRIPT, "");
+    for tag in markup.split('<').skip(1).filter(|tag| !tag.starts_with('!')) {
+        let name: String = tag.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '/').collect();
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop().as_deref(), Some(name)),
+            None if void.contains(&name.as_str()) => {}
+            None => open.push(name),
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+fn bare_result(problem: &str) -> ResultRecord {
+    ResultRecord {
+        op: "gemm".into(),
+        problem: problem.into(),
+        device: String::new(),
+        candidate: None,
+        mode: "cold".into(),
+        us: None,
+        gflops: None,
+        roofline: None,
+        baseline: None,
+        baseline_us: None,
+        ratio: None,
+        ratio_low: None,
+        ratio_high: None,
+        noise_low: None,
+        noise_high: None,
+        verdict: "failed".into(),
+        gaps: Vec::new(),
+        max_error_over_bound: None,
+        vendor_error: None,
+        tried: 0,
+        passed: 0,
+        source_hash: None,
+    }
+}
+
+#[test]
+fn a_full_run_is_a_sound_page() {
+    let page = render(&[sample::run("runs/a", 20, 40), sample::run("runs/b", 3, 20)]);
+    links_lead_somewhere(&page);
+    is_balanced(&page);
+    assert_eq!(attribute(&page, "data-verdict").len(), 46);
+    assert!(page.contains("evidence.jsonl:1<"), "the session's line");
+    assert!(!page.contains("NaN") && !page.contains("inf<"));
+    for word in ["http://", "https://", "src=\""] {
+        assert!(!page.contains(word), "the page fetches {word}");
+    }
+}
+
+#[test]
+fn hostile_text_is_shown_and_never_run() {
+    let mut run = sample::run("a", 2, 20);
+    for record in &mut run.records {
+        match record {
+            Record::Session(s) => {
+                s.host = HOSTILE.into();
+                s.command = vec![HOSTILE.into()];
+                s.facts.name = HOSTILE.into();
+                s.git_commit = Some(HOSTILE.into());
+            }
+            Record::Gap(g) => (g.variant, g.reason) = (HOSTILE.into(), HOSTILE.into()),
+            Record::Candidate(c) => {
+                (c.candidate, c.detail, c.op) = (format!("{HOSTILE}[{HOSTILE}]"), Some(HOSTILE.into()), HOSTILE.into());
+                c.vendor = c.vendor.as_ref().map(|_| HOSTILE.into());
+                c.problem = HOSTILE.into();
+            }
+            Record::Gate(g) => (g.op, g.problem, g.detail) = (HOSTILE.into(), HOSTILE.into(), Some(HOSTILE.into())),
+            Record::Race(r) => {
+                (r.op, r.problem) = (HOSTILE.into(), HOSTILE.into());
+                r.contenders.iter_mut().for_each(|c| (c.candidate, c.role) = (HOSTILE.into(), HOSTILE.into()));
+            }
+            Record::Result(r) => {
+                (r.op, r.problem, r.verdict) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+                (r.candidate, r.baseline) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
+            }
+        }
+    }
+    run.name = HOSTILE.into();
+    let page = render(&[run, sample::run(HOSTILE, 1, 3)]);
+    assert_eq!(page.matches("<script").count(), 1, "only the page's own");
+    assert!(!page.contains("<img") && page.contains("&lt;script&gt;alert"));
+    links_lead_somewhere(&page);
+    is_balanced(&page);
+}
+
+#[test]
+fn no_runs_and_empty_runs_are_pages_too() {
+    let empty = || Run { name: "empty".into(), records: Vec::new() };
+    for (runs, words) in [(vec![], "No runs"), (vec![empty()], "No results yet"), (vec![empty(), empty()], "No session")] {
+        let page = render(&runs);
+        assert!(page.contains(words), "{words}");
+        links_lead_somewhere(&page);
+        is_balanced(&page);
+    }
+}
+
+#[test]
+fn missing_pieces_are_dashes() {
+    let race = RaceRecord {
+        op: "gemm".into(),
+        problem: "m=1".into(),
+        mode: "cold".into(),
+        contenders: vec![ContenderRecord { candidate: "v".into(), role: "candidate".into(), samples_us: vec![] }],
+        selection_blocks: 5,
+        launches_per_sample: 0,
+        sets: 0,
+        set_bytes: 0,
+        flushed: true,
+        telemetry: TelemetryRecord::default(),
+    };
+    let mut odd = bare_result("m=2");
+    (odd.ratio, odd.ratio_low, odd.us) = (Some(f64::NAN), Some(0.0), Some(f64::INFINITY));
+    let mut lone = bare_result("m=3");
+    (lone.ratio, lone.verdict) = (Some(1e9), "faster".into());
+    let records = [Record::Race(race), Record::Result(bare_result("m=1")), Record::Result(odd), Record::Result(lone)];
+    let page = render(&[Run { name: "bare".into(), records: records.to_vec() }]);
+    assert!(page.contains("data-label=\"Time, µs\">–</td>"), "{page}");
+    assert!(page.contains("No race recorded") && page.contains("No samples"));
+    assert!(!page.contains("NaN") && !page.contains(">inf"));
+    links_lead_somewhere(&page);
+    is_balanced(&page);
+}
+
+#[test]
+fn one_sample_and_more_selection_blocks_than_samples() {
+    let mut run = sample::run("a", 1, 4);
+    for record in &mut run.records {
+        if let Record::Race(race) = record {
+            race.selection_blocks = 99;
+            race.contenders.iter_mut().for_each(|c| c.samples_us.truncate(1));
+        }
+    }
+    is_balanced(&render(&[run]));
+}
+
+#[test]
+fn a_large_run_stays_lean() {
+    let page = render(&[sample::run("large", 130, 80)]);
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+}
+
+/// `cargo test -p kernelsmith-lab report -- --ignored` with `REPORT_SAMPLE=FILE` writes a page to look at.
+#[test]
+#[ignore = "writes a file to look at"]
+fn write_a_sample() {
+    let path = std::env::var_os("REPORT_SAMPLE").expect("REPORT_SAMPLE names the file to write");
+    let page = render(&[sample::run("runs/2026-03-24-h200-qwen", 20, 60)]);
+    std::fs::write(&path, page).unwrap();
+    let large = render(&[sample::run("large", 130, 80), sample::run("other", 4, 12)]);
+    std::fs::write(std::path::Path::new(&path).with_extension("large.html"), large).unwrap();
+}

@@ -1,0 +1,201 @@
+//! Which candidate to screen next: everything where that is affordable, else seeded random
+//! sampling and then the neighbourhood of the best.
+
+use kernelsmith_core::Problem;
+use kernelsmith_core::inputs::hash;
+use kernelsmith_kernels::{Candidate, CatalogueError, DeviceFacts, Variant};
+use std::sync::Arc;
+
+/// One candidate of the space.
+#[derive(Clone, Debug)]
+struct Point {
+    candidate: Candidate,
+    /// Index of each parameter's value, for distances.
+    place: Vec<usize>,
+    vendor: bool,
+    tried: bool,
+    us: Option<f64>,
+}
+
+/// The candidates of one problem and what is known of them.
+#[derive(Debug)]
+pub struct Search {
+    points: Vec<Point>,
+    /// The order of the first pass: defaults, vendors, then the rest shuffled.
+    order: Vec<usize>,
+    next: usize,
+    /// How many of the order are defaults and vendors: screened whatever the budget.
+    musts: usize,
+}
+
+impl Search {
+    /// Every candidate of the capable variants.
+    pub fn new(variants: &[Arc<Variant>], problem: &Problem, facts: &DeviceFacts, seed: u64) -> Result<Self, CatalogueError> {
+        let mut points = Vec::new();
+        let mut first = Vec::new();
+        for variant in variants {
+            let fallback = variant.fallback(problem, facts)?;
+            for config in variant.space(problem, facts)? {
+                let place = variant
+                    .params
+                    .iter()
+                    .map(|(name, values)| values.iter().position(|v| config.get(name) == Some(*v)).unwrap_or(0))
+                    .collect();
+                if fallback.as_ref() == Some(&config) {
+                    first.push(points.len());
+                }
+                let candidate = Candidate { variant: variant.name.clone(), config };
+                points.push(Point { candidate, place, vendor: variant.vendor.is_some(), tried: false, us: None });
+            }
+        }
+        let vendors: Vec<usize> = (0..points.len()).filter(|i| points[*i].vendor && !first.contains(i)).collect();
+        let mut rest: Vec<usize> = (0..points.len()).filter(|i| !points[*i].vendor && !first.contains(i)).collect();
+        for i in (1..rest.len()).rev() {
+            rest.swap(i, (hash(seed, i as u64) % (i as u64 + 1)) as usize);
+        }
+        // Baselines come early: they are raced whatever the budget.
+        let musts = first.len() + vendors.len();
+        let order = first.into_iter().chain(vendors).chain(rest).collect();
+        Ok(Search { points, order, next: 0, musts })
+    }
+
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// Candidates in the order that the first pass takes them.
+    pub fn upcoming(&self, count: usize) -> Vec<Candidate> {
+        self.order[self.next..].iter().map(|i| &self.points[*i]).filter(|p| !p.tried).take(count).map(|p| p.candidate.clone()).collect()
+    }
+
+    /// The next candidate of the first pass.
+    pub fn next_random(&mut self) -> Option<Candidate> {
+        while self.next < self.order.len() {
+            let point = &mut self.points[self.order[self.next]];
+            self.next += 1;
+            if !point.tried {
+                point.tried = true;
+                return Some(point.candidate.clone());
+            }
+        }
+        None
+    }
+
+    /// An untried candidate next to one of the best few; else the first pass goes on.
+    pub fn next_near_best(&mut self) -> Option<Candidate> {
+        let mut best: Vec<usize> = (0..self.points.len()).filter(|i| self.points[*i].us.is_some() && !self.points[*i].vendor).collect();
+        best.sort_by(|a, b| self.points[*a].us.unwrap_or(f64::INFINITY).total_cmp(&self.points[*b].us.unwrap_or(f64::INFINITY)));
+        for center in best.into_iter().take(3) {
+            let near = (0..self.points.len()).filter(|i| !self.points[*i].tried).min_by_key(|i| self.distance(center, *i));
+            if let Some(i) = near.filter(|i| self.distance(center, *i) <= 2) {
+                self.points[i].tried = true;
+                return Some(self.points[i].candidate.clone());
+            }
+        }
+        self.next_random()
+    }
+
+    /// Steps through value lists between two configs; configs of two variants are far apart.
+    fn distance(&self, a: usize, b: usize) -> usize {
+        let (a, b) = (&self.points[a], &self.points[b]);
+        if a.candidate.variant != b.candidate.variant {
+            return usize::MAX;
+        }
+        a.place.iter().zip(&b.place).map(|(x, y)| x.abs_diff(*y)).sum()
+    }
+
+    /// Records an outcome; `us` is the median time of a candidate that passed.
+    pub fn learn(&mut self, candidate: &Candidate, us: Option<f64>) {
+        if let Some(point) = self.points.iter_mut().find(|p| p.candidate == *candidate) {
+            point.tried = true;
+            point.us = us;
+        }
+    }
+
+    /// Skips the rest of a variant's configs: its vendor's list has ended.
+    pub fn close(&mut self, variant: &str) {
+        self.points.iter_mut().filter(|p| p.candidate.variant == variant).for_each(|p| p.tried = true);
+    }
+
+    /// Whether a default or a vendor's config is still to be screened.
+    pub fn owes(&self) -> bool {
+        self.order[..self.musts].iter().any(|i| !self.points[*i].tried)
+    }
+
+    /// Time of the best candidate so far, µs.
+    pub fn best_us(&self) -> Option<f64> {
+        self.points.iter().filter_map(|p| p.us).min_by(f64::total_cmp)
+    }
+
+    /// The fastest candidates: up to `own` of ours, and up to `vendor` of each vendor variant.
+    pub fn finalists(&self, own: usize, vendor: usize) -> (Vec<Candidate>, Vec<Candidate>) {
+        let mut ranked: Vec<&Point> = self.points.iter().filter(|p| p.us.is_some()).collect();
+        ranked.sort_by(|a, b| a.us.unwrap_or(f64::INFINITY).total_cmp(&b.us.unwrap_or(f64::INFINITY)));
+        let ours = ranked.iter().filter(|p| !p.vendor).take(own).map(|p| p.candidate.clone()).collect();
+        let mut vendors: Vec<Candidate> = Vec::new();
+        for point in ranked.iter().filter(|p| p.vendor) {
+            if vendors.iter().filter(|c| c.variant == point.candidate.variant).count() < vendor {
+                vendors.push(point.candidate.clone());
+            }
+        }
+        (ours, vendors)
+    }
+
+    pub fn tried(&self) -> usize {
+        self.points.iter().filter(|p| p.tried).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernelsmith_kernels::manifest;
+
+    fn search(seed: u64) -> Search {
+        let text = "[[variant]]\nname=\"a\"\nabout=\"x\"\ntarget=\"cpu\"\nsource=\"a\"\nparams={P=[1,2,3,4,5,6,7,8],Q=[1,2,3,4]}\ndefault={P=4,Q=2}\n[[variant]]\nname=\"v\"\nabout=\"x\"\ntarget=\"cpu\"\nsource=\"v\"\nvendor=\"V\"\nparams={ALGO=[0,1]}\ndefault={ALGO=0}\n";
+        let variants: Vec<Arc<Variant>> = manifest::parse("gemm", "m", text, &|_| None).unwrap().into_iter().map(Arc::new).collect();
+        let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32").unwrap();
+        Search::new(&variants, &problem, &DeviceFacts::h200(), seed).unwrap()
+    }
+
+    #[test]
+    fn the_first_pass_covers_everything_once() {
+        let mut s = search(1);
+        let mut seen: Vec<String> = std::iter::from_fn(|| s.next_random()).map(|c| c.to_string()).collect();
+        assert_eq!(seen[..2], ["a[P=4,Q=2]", "v[ALGO=0]"], "defaults first");
+        assert_eq!((seen.len(), s.len(), s.tried()), (34, 34, 34));
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 34);
+        assert_ne!(search(1).order, search(2).order, "the seed decides the order");
+    }
+
+    #[test]
+    fn polish_stays_near_the_best_and_finds_the_valley() {
+        let cost = |c: &Candidate| {
+            let (p, q) = (c.config.get("P")? as f64, c.config.get("Q")? as f64);
+            Some(10.0 + (p - 7.0).abs() + (q - 4.0).abs())
+        };
+        let mut s = search(3);
+        let mut best = f64::INFINITY;
+        for i in 0..20 {
+            let c = if i < 4 { s.next_random() } else { s.next_near_best() }.unwrap();
+            let us = cost(&c);
+            best = best.min(us.unwrap_or(f64::INFINITY));
+            s.learn(&c, us);
+        }
+        assert_eq!(best, 10.0);
+        assert_eq!(s.finalists(1, 1).0[0].to_string(), "a[P=7,Q=4]");
+    }
+
+    #[test]
+    fn a_vendor_list_that_ended_is_closed() {
+        let mut s = search(1);
+        s.close("v");
+        assert!(std::iter::from_fn(|| s.next_random()).all(|c| c.variant == "a"));
+    }
+}

@@ -1,0 +1,513 @@
+//! The sweep: for each problem screen candidates, gate the finalists, race them with the
+//! baselines, publish the winner.
+
+use crate::client::{Worker, WorkerError};
+use crate::evidence::*;
+use crate::protocol::{Answer, Request};
+use crate::search::Search;
+use crate::stats::{Interval, median, paired_ratio, verdict};
+use crate::timer::Mode;
+use crate::work::Work;
+use crate::worker::death;
+use crate::{provenance, timer};
+use kernelsmith_core::Problem;
+use kernelsmith_device::Device;
+use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
+use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Limits and seeds of a sweep.
+#[derive(Clone, Debug)]
+pub struct TuneOptions {
+    pub budget: Duration,
+    /// Longest a candidate may take in all.
+    pub candidate_limit: Duration,
+    pub seed: u64,
+    /// Name of the run, for tuned entries.
+    pub run: String,
+}
+
+/// Told as the sweep goes.
+pub trait Progress {
+    fn problem(&mut self, _index: usize, _count: usize, _problem: &str) {}
+    fn candidate(&mut self, _tried: usize, _total: usize, _best_us: Option<f64>) {}
+    fn stage(&mut self, _name: &str) {}
+    fn result(&mut self, _result: &ResultRecord) {}
+    fn note(&mut self, _text: &str) {}
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    #[error("stopped; what was done is in {0}")]
+    Interrupted(String),
+}
+
+/// A sweep in progress.
+pub struct Tuner<'a> {
+    pub worker: &'a mut Worker,
+    pub writer: &'a mut Writer,
+    pub catalogue: &'a Catalogue,
+    /// For capability and peaks; the worker has its own.
+    pub device: &'a Device,
+    pub options: TuneOptions,
+    pub progress: &'a mut dyn Progress,
+    pub stop: &'a AtomicBool,
+    /// Winners of single problems in this run, by problem and mode: the steps of chains.
+    winners: HashMap<(String, String), (Candidate, Candidate)>,
+    pub table: TunedTable,
+}
+
+/// Share of a problem's time for screening; the rest is for the gate and the races.
+const SCREEN_SHARE: f64 = 0.6;
+/// Share of the screening time after which the neighbourhood of the best comes first.
+const RANDOM_SHARE: f64 = 0.6;
+/// Candidates compiled ahead at a time.
+const PREFETCH: usize = 32;
+/// Time of one race at most.
+const RACE: Duration = Duration::from_secs(4);
+
+struct Contender {
+    steps: Vec<Candidate>,
+    role: &'static str,
+}
+
+impl<'a> Tuner<'a> {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        worker: &'a mut Worker,
+        writer: &'a mut Writer,
+        catalogue: &'a Catalogue,
+        device: &'a Device,
+        options: TuneOptions,
+        progress: &'a mut dyn Progress,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Tuner { worker, writer, catalogue, device, options, progress, stop, winners: HashMap::new(), table: TunedTable::default() }
+    }
+
+    /// Tunes every piece of work that `before` has no results for. Returns all results.
+    pub fn run(&mut self, work: &[Work], before: &[Record]) -> Result<Vec<ResultRecord>, TuneError> {
+        let start = Instant::now();
+        let mut results = Vec::new();
+        let done: Vec<&ResultRecord> = before.iter().filter_map(|r| if let Record::Result(r) = r { Some(r) } else { None }).collect();
+        for (i, item) in work.iter().enumerate() {
+            let text = item.to_string();
+            let mine: Vec<&ResultRecord> = done.iter().copied().filter(|r| r.op == item.op() && r.problem == text).collect();
+            if mine.len() == Mode::ALL.len() {
+                for record in mine {
+                    self.remember(item, record);
+                    results.push(record.clone());
+                }
+                continue;
+            }
+            self.check_stop()?;
+            self.progress.problem(i, work.len(), &text);
+            let left = self.options.budget.saturating_sub(start.elapsed());
+            let share = left.div_f64((work.len() - i) as f64).max(Duration::from_millis(300));
+            let tuned = if item.is_chain() { self.chain(item, share)? } else { self.problem(item, share, before)? };
+            for record in tuned {
+                self.writer.append(&Record::Result(record.clone()))?;
+                self.remember(item, &record);
+                self.progress.result(&record);
+                results.push(record);
+            }
+        }
+        Ok(results)
+    }
+
+    fn check_stop(&self) -> Result<(), TuneError> {
+        if self.stop.load(Ordering::Relaxed) { Err(TuneError::Interrupted(self.options.run.clone())) } else { Ok(()) }
+    }
+
+    /// Keeps a winner for chains and for the tuned table.
+    fn remember(&mut self, work: &Work, r: &ResultRecord) {
+        let (Some(candidate), [_]) = (&r.candidate, work.steps()) else { return };
+        let Ok(parsed) = candidate.parse::<Candidate>() else { return };
+        let baseline = r.baseline.as_ref().and_then(|b| b.parse().ok()).unwrap_or(parsed.clone());
+        self.winners.insert((r.problem.clone(), r.mode.clone()), (parsed, baseline));
+        self.table.insert(TunedEntry {
+            op: r.op.clone(),
+            problem: r.problem.clone(),
+            mode: r.mode.clone(),
+            candidate: candidate.clone(),
+            us: r.us.unwrap_or(0.0),
+            baseline: r.baseline.clone().unwrap_or_else(|| "none".to_string()),
+            ratio: r.ratio.unwrap_or(1.0),
+            error: r.max_error_over_bound.unwrap_or(0.0),
+            vendor_error: r.vendor_error,
+            source_hash: r.source_hash.clone().unwrap_or_default(),
+            driver: self.device.facts().driver.clone(),
+            toolchain: self.device.facts().toolchain.clone(),
+            run: self.options.run.clone(),
+        });
+    }
+
+    fn problem(&mut self, work: &Work, share: Duration, before: &[Record]) -> Result<Vec<ResultRecord>, TuneError> {
+        let start = Instant::now();
+        let problem = &work.steps()[0];
+        let (able, gaps) = self.catalogue.capable(problem, self.device.facts())?;
+        let mut gaps: Vec<GapRecord> = gaps
+            .into_iter()
+            .map(|g| GapRecord { op: work.op().to_string(), problem: problem.text(), variant: g.variant, reason: g.reason })
+            .collect();
+        let mut search = Search::new(&able, problem, self.device.facts(), self.options.seed)?;
+        for variant in &able {
+            if variant.space(problem, self.device.facts())?.is_empty() {
+                let reason = "no config satisfies its constraints here".to_string();
+                gaps.push(GapRecord { op: work.op().to_string(), problem: problem.text(), variant: variant.name.clone(), reason });
+            }
+        }
+        for gap in &gaps {
+            self.writer.append(&Record::Gap(gap.clone()))?;
+        }
+        let mut screened: Vec<CandidateRecord> = Vec::new();
+        for record in before {
+            if let Record::Candidate(c) = record {
+                if c.problem == problem.text() {
+                    self.learn(&mut search, c);
+                    screened.push(c.clone());
+                }
+            }
+        }
+        self.screen_all(problem, &mut search, &mut screened, share.mul_f64(SCREEN_SHARE), start)?;
+        self.finish(work, &search, &screened, gaps, share.saturating_sub(start.elapsed()))
+    }
+
+    fn learn(&self, search: &mut Search, record: &CandidateRecord) {
+        let Ok(candidate) = record.candidate.parse::<Candidate>() else { return };
+        search.learn(&candidate, (record.verdict == Verdict::Ok).then(|| median(&record.samples_us)));
+        if record.verdict == Verdict::Unoffered {
+            search.close(&candidate.variant);
+        }
+    }
+
+    fn screen_all(&mut self, problem: &Problem, search: &mut Search, screened: &mut Vec<CandidateRecord>, time: Duration, start: Instant) -> Result<(), TuneError> {
+        let mut until_prefetch = 0;
+        loop {
+            self.check_stop()?;
+            let spent = start.elapsed();
+            // Every problem gets its defaults and its vendors, whatever the budget.
+            let must = search.owes();
+            if spent > time && !must {
+                return Ok(());
+            }
+            if until_prefetch == 0 {
+                self.prefetch(problem, search.upcoming(PREFETCH));
+                until_prefetch = PREFETCH;
+            }
+            let near = !must && spent > time.mul_f64(RANDOM_SHARE);
+            let Some(candidate) = (if near { search.next_near_best() } else { search.next_random() }) else { return Ok(()) };
+            until_prefetch -= 1;
+            let record = self.screen(problem, &candidate, search.best_us())?;
+            self.learn(search, &record);
+            self.writer.append(&Record::Candidate(record.clone()))?;
+            screened.push(record);
+            self.progress.candidate(search.tried(), search.len(), search.best_us());
+        }
+    }
+
+    fn prefetch(&mut self, problem: &Problem, candidates: Vec<Candidate>) {
+        let candidates = candidates.iter().map(|c| c.to_string()).collect();
+        let request = Request::Prefetch { op: problem.op().to_string(), problem: problem.text(), candidates };
+        // A failure here shows again, with its candidate's name, when that one is screened.
+        if let Ok(Answer::Prefetched { warnings }) = self.worker.ask(&request, Duration::from_secs(120)) {
+            warnings.iter().for_each(|w| self.progress.note(w));
+        }
+    }
+
+    fn screen(&mut self, problem: &Problem, candidate: &Candidate, best_us: Option<f64>) -> Result<CandidateRecord, TuneError> {
+        let request = Request::Screen {
+            op: problem.op().to_string(),
+            problem: problem.text(),
+            candidate: candidate.to_string(),
+            best_us,
+        };
+        let result = match self.worker.ask(&request, self.options.candidate_limit) {
+            Ok(Answer::Screened { result }) => result,
+            Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
+            Err(error @ WorkerError::Start(_)) => return Err(error.into()),
+            Err(error) => {
+                self.check_stop()?;
+                let (verdict, detail) = death(&error);
+                crate::bench_session::Screened::failed(verdict, detail)
+            }
+        };
+        let variant = self.catalogue.variant(problem.op(), self.device.facts().target, &candidate.variant)?;
+        Ok(CandidateRecord {
+            time: provenance::now(),
+            op: problem.op().to_string(),
+            problem: problem.text(),
+            candidate: candidate.to_string(),
+            vendor: variant.vendor.clone(),
+            verdict: result.verdict,
+            detail: result.detail,
+            max_error_over_bound: result.max_error_over_bound,
+            samples_us: result.samples_us,
+            launches_per_sample: result.launches_per_sample,
+            source_hash: result.source_hash,
+            registers: result.registers,
+            spill_bytes: result.spill_bytes,
+            telemetry: result.telemetry,
+            seconds: result.seconds,
+        })
+    }
+
+    /// Gates candidates in order until `want` have passed. Returns those.
+    fn gate(&mut self, problem: &Problem, candidates: &[Candidate], want: usize) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
+        let mut passed = Vec::new();
+        for candidate in candidates {
+            self.check_stop()?;
+            let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4);
+            self.writer.append(&Record::Gate(record.clone()))?;
+            if record.verdict == Verdict::Ok {
+                passed.push((candidate.clone(), record));
+            } else {
+                let detail = record.detail.unwrap_or_default();
+                self.progress.note(&format!("{candidate} failed the full gate on {problem}: {} ({detail})", record.verdict.name()));
+            }
+            if passed.len() == want {
+                break;
+            }
+        }
+        Ok(passed)
+    }
+
+    fn finish(&mut self, work: &Work, search: &Search, screened: &[CandidateRecord], gaps: Vec<GapRecord>, left: Duration) -> Result<Vec<ResultRecord>, TuneError> {
+        let problem = &work.steps()[0];
+        let (ours, vendors) = search.finalists(8, 2);
+        self.progress.stage("gate");
+        let gated = self.gate(problem, &ours, 2)?;
+        self.progress.stage("race");
+        let mut contenders: Vec<Contender> =
+            gated.iter().map(|(c, _)| Contender { steps: vec![c.clone()], role: "candidate" }).collect();
+        contenders.extend(vendors.iter().map(|c| Contender { steps: vec![c.clone()], role: "baseline" }));
+        let error_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.max_error_over_bound);
+        let hash_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.source_hash.clone());
+        let mut out = Vec::new();
+        for mode in Mode::ALL {
+            let mut result = self.race(work, &contenders, mode, left.div_f64(2.0))?;
+            result.gaps = gaps.clone();
+            result.tried = screened.len();
+            result.passed = screened.iter().filter(|s| s.verdict == Verdict::Ok).count();
+            if let Some(winner) = &result.candidate {
+                let gate = gated.iter().find(|(c, _)| c.to_string() == *winner).map(|(_, g)| g.max_error_over_bound);
+                result.max_error_over_bound = gate.or_else(|| error_of(winner));
+                result.source_hash = hash_of(winner);
+            }
+            result.vendor_error = result.baseline.as_deref().and_then(error_of);
+            out.push(result);
+        }
+        Ok(out)
+    }
+
+    /// A chain runs its steps' winners against the vendor's best for each step.
+    fn chain(&mut self, work: &Work, share: Duration) -> Result<Vec<ResultRecord>, TuneError> {
+        let mut out = Vec::new();
+        for step in work.steps() {
+            if !self.winners.contains_key(&(step.text(), "cold".to_string())) {
+                let single = Work::from(step.clone());
+                for record in self.problem(&single, share.div_f64(2.0 * work.steps().len() as f64), &[])? {
+                    self.remember(&single, &record);
+                }
+            }
+        }
+        for mode in Mode::ALL {
+            let find = |p: &Problem| self.winners.get(&(p.text(), mode.name().to_string()));
+            let picked: Option<Vec<&(Candidate, Candidate)>> = work.steps().iter().map(find).collect();
+            let mut contenders = Vec::new();
+            if let Some(picked) = picked {
+                let ours: Vec<Candidate> = picked.iter().map(|p| p.0.clone()).collect();
+                let theirs: Vec<Candidate> = picked.iter().map(|p| p.1.clone()).collect();
+                contenders.push(Contender { steps: ours, role: "candidate" });
+                contenders.push(Contender { steps: theirs, role: "baseline" });
+            }
+            out.push(self.race(work, &contenders, mode, share.div_f64(2.0))?);
+        }
+        Ok(out)
+    }
+
+    /// Races contenders in one mode and publishes the row.
+    fn race(&mut self, work: &Work, contenders: &[Contender], mode: Mode, budget: Duration) -> Result<ResultRecord, TuneError> {
+        self.check_stop()?;
+        let (record, published) = race(self.worker, self.device, work, contenders, mode, budget.min(RACE), self.options.seed)?;
+        if let Some(record) = record {
+            self.writer.append(&Record::Race(record))?;
+        }
+        Ok(published)
+    }
+}
+
+/// Asks for the full gate on one candidate.
+pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, limit: Duration) -> GateRecord {
+    let request = Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
+    let mut record = GateRecord {
+        op: problem.op().to_string(),
+        problem: problem.text(),
+        candidate: candidate.to_string(),
+        verdict: Verdict::Launch,
+        detail: None,
+        max_error_over_bound: 0.0,
+        checks: 0,
+        skipped: 0,
+    };
+    match worker.ask(&request, limit) {
+        Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
+            GateRecord { verdict, detail, max_error_over_bound, checks, skipped, ..record }
+        }
+        Ok(other) => GateRecord { detail: Some(format!("unexpected answer {other:?}")), ..record },
+        Err(error) => {
+            let (verdict, detail) = death(&error);
+            record.verdict = verdict;
+            record.detail = Some(detail);
+            record
+        }
+    }
+}
+
+/// A race between named candidates outside a sweep: `smith bench`.
+pub fn duel(
+    worker: &mut Worker,
+    device: &Device,
+    work: &Work,
+    candidate: Vec<Candidate>,
+    baselines: Vec<Vec<Candidate>>,
+    mode: Mode,
+    seed: u64,
+) -> Result<(Option<RaceRecord>, ResultRecord), TuneError> {
+    let mut contenders = vec![Contender { steps: candidate, role: "candidate" }];
+    contenders.extend(baselines.into_iter().map(|steps| Contender { steps, role: "baseline" }));
+    race(worker, device, work, &contenders, mode, RACE, seed)
+}
+
+/// A row with nothing in it yet.
+fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
+    ResultRecord {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        device: device.facts().name.clone(),
+        candidate: None,
+        mode: mode.name().to_string(),
+        us: None,
+        gflops: None,
+        roofline: None,
+        baseline: None,
+        baseline_us: None,
+        ratio: None,
+        ratio_low: None,
+        ratio_high: None,
+        noise_low: None,
+        noise_high: None,
+        verdict: "failed".to_string(),
+        gaps: Vec::new(),
+        max_error_over_bound: None,
+        vendor_error: None,
+        tried: 0,
+        passed: 0,
+        source_hash: None,
+    }
+}
+
+fn name(steps: &[Candidate]) -> String {
+    steps.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(" > ")
+}
+
+fn race(
+    worker: &mut Worker,
+    device: &Device,
+    work: &Work,
+    contenders: &[Contender],
+    mode: Mode,
+    budget: Duration,
+    seed: u64,
+) -> Result<(Option<RaceRecord>, ResultRecord), TuneError> {
+    let mut published = empty_result(device, work, mode);
+    if contenders.is_empty() {
+        return Ok((None, published));
+    }
+    // The first baseline runs twice: the second time it is the control.
+    let control = contenders.iter().position(|c| c.role == "baseline").unwrap_or(0);
+    let mut lines: Vec<(Vec<Candidate>, &str)> = contenders.iter().map(|c| (c.steps.clone(), c.role)).collect();
+    lines.push((contenders[control].steps.clone(), "control"));
+    let request = Request::Race {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        contenders: lines.iter().map(|(s, _)| s.iter().map(|c| c.to_string()).collect()).collect(),
+        mode: mode.name().to_string(),
+        budget_ms: budget.as_millis() as u64,
+        seed: crate::secret::seed() ^ seed,
+    };
+    let raced = match worker.ask(&request, Duration::from_secs(120) + budget) {
+        Ok(Answer::Raced { result }) => result,
+        Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
+        Err(error @ WorkerError::Start(_)) => return Err(error.into()),
+        // Every contender passed the gate; a race that dies says nothing of which one did it.
+        Err(_) => return Ok((None, published)),
+    };
+    let blocks = raced.samples_us.iter().map(Vec::len).min().unwrap_or(0);
+    let selection = if contenders.len() > 1 { blocks / 3 } else { 0 };
+    let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);
+    let select = |c: &usize| median(&raced.samples_us[*c][..selection.max(1).min(blocks)]);
+    let publish = |c: usize| &raced.samples_us[c][selection..blocks];
+    let with_role = |role: &'static str| {
+        let lines = &lines;
+        (0..lines.len()).filter(move |c| lines[*c].1 == role && !out(*c))
+    };
+    let fastest = |items: Vec<usize>| items.into_iter().min_by(|a, b| select(a).total_cmp(&select(b)));
+    let baseline = fastest(with_role("baseline").collect());
+    let own = fastest(with_role("candidate").collect());
+    // Ours, unless the vendor's is faster by more than noise: then the vendor's is what runs.
+    let winner = match (own, baseline) {
+        (Some(o), Some(b)) if select(&b) < 0.985 * select(&o) => Some(b),
+        (Some(o), _) => Some(o),
+        (None, b) => b,
+    };
+    let ratio = |over: usize, under: usize| paired_ratio(publish(over), publish(under));
+    // The control pairs with the baseline that it repeats.
+    let noise: Option<Interval> = (!out(lines.len() - 1) && !out(control)).then(|| ratio(lines.len() - 1, control));
+    if let Some(w) = winner {
+        let us = median(publish(w));
+        published.candidate = Some(name(&lines[w].0));
+        published.us = Some(us);
+        published.gflops = Some(work.flops() / us / 1e3);
+        published.roofline = timer::roofline_us(device, work).map(|r| r / us);
+        published.noise_low = noise.map(|n| n.low);
+        published.noise_high = noise.map(|n| n.high);
+        published.verdict = "alone".to_string();
+        if let Some(b) = baseline {
+            let r = if b == w { noise.unwrap_or(Interval { value: 1.0, low: 1.0, high: 1.0 }) } else { ratio(b, w) };
+            published.baseline = Some(name(&lines[b].0));
+            published.baseline_us = Some(median(publish(b)));
+            (published.ratio, published.ratio_low, published.ratio_high) = (Some(r.value), Some(r.low), Some(r.high));
+            published.verdict = if b == w { "same".to_string() } else { verdict(r, noise).to_string() };
+        }
+    }
+    let record = RaceRecord {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        mode: mode.name().to_string(),
+        contenders: lines
+            .iter()
+            .zip(&raced.samples_us)
+            .map(|((steps, role), samples)| ContenderRecord {
+                candidate: name(steps),
+                role: role.to_string(),
+                samples_us: samples.clone(),
+            })
+            .collect(),
+        selection_blocks: selection,
+        launches_per_sample: raced.launches_per_sample,
+        sets: raced.sets,
+        set_bytes: raced.set_bytes,
+        flushed: raced.flushed,
+        telemetry: raced.telemetry,
+    };
+    Ok((Some(record), published))
+}
