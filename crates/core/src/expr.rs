@@ -203,7 +203,9 @@ impl Bounded {
     }
 
     fn rounded(value: f64, error: f64, unit: f64) -> Self {
-        Bounded { value, error: error + unit * value.abs(), unit }
+        // Infinities and NaN are compared exactly, and are as exact when computed with.
+        let error = if value.is_finite() { error + unit * value.abs() } else { 0.0 };
+        Bounded { value, error, unit }
     }
 }
 
@@ -217,6 +219,9 @@ impl Number for Bounded {
     fn unary(op: Unary, x: Self) -> Self {
         let value = f64::unary(op, x.value);
         let (v, e, u) = (x.value.abs(), x.error, x.unit);
+        if v.is_infinite() {
+            return Bounded { value, error: 0.0, unit: u };
+        }
         // (slope bound · input error) + error of the function's own evaluation in a few ulps.
         let error = match op {
             Unary::Neg | Unary::Abs | Unary::Relu => e,

@@ -218,6 +218,22 @@ impl Device {
         }
     }
 
+    /// Waits until the work that earlier launches left behind has stopped. Thread pools of the
+    /// CPU's libraries spin for a while after a call and would slow whoever runs next.
+    pub fn settle(&self) {
+        if self.id() != DeviceId::Cpu {
+            return;
+        }
+        let slice = std::time::Duration::from_millis(1);
+        for _ in 0..60 {
+            let before = cpu::memory::process_seconds();
+            std::thread::sleep(slice);
+            if cpu::memory::process_seconds() - before < 0.2 * slice.as_secs_f64() {
+                return;
+            }
+        }
+    }
+
     /// Problems that were worked around (a cache that cannot be written); each is said once.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner))

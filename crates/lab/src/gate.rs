@@ -75,23 +75,22 @@ impl Guarded {
         Ok(Guarded { whole, view, guard: GUARD, operand })
     }
 
-    /// Reads everything, guards included, and reports a guard byte that is not `byte`.
+    /// Reads the operand, and reports a guard byte that is not `byte`.
     fn read(&self, queue: &Queue, byte: u8) -> Result<(HostArray, Option<String>), DeviceError> {
         let bytes = self.operand.bytes();
-        let mut all = vec![0u8; bytes + 2 * self.guard];
-        queue.read(&self.whole, 0, &mut all)?;
-        let (before, rest) = all.split_at(self.guard);
-        let (body, after) = rest.split_at(bytes);
         let mut array = HostArray::zeros(self.operand.dtype, self.operand.layout.span());
-        array.as_bytes_mut().copy_from_slice(body);
+        queue.read(&self.view, 0, array.as_bytes_mut())?;
+        let mut guard = vec![0u8; self.guard];
         let name = &self.operand.name;
-        let touched = |guard: &[u8]| guard.iter().position(|b| *b != byte);
-        let fault = match (touched(before), touched(after)) {
-            (Some(at), _) => Some(format!("wrote {} bytes before the start of `{name}`", self.guard - at)),
-            (_, Some(at)) => Some(format!("wrote {at} bytes past the end of `{name}`")),
-            _ => None,
-        };
-        Ok((array, fault))
+        queue.read(&self.whole, 0, &mut guard)?;
+        if let Some(at) = guard.iter().position(|b| *b != byte) {
+            return Ok((array, Some(format!("wrote {} bytes before the start of `{name}`", self.guard - at))));
+        }
+        // Without guard bands the buffer ends at a page that cannot be touched.
+        let end = (self.guard + bytes).min(self.whole.bytes() - guard.len());
+        queue.read(&self.whole, end, &mut guard)?;
+        let fault = guard.iter().position(|b| *b != byte);
+        Ok((array, fault.map(|at| format!("wrote past the end of `{name}`, within {} bytes of it", at + 1))))
     }
 }
 

@@ -69,6 +69,7 @@ fn body(indexes: &[Index]) -> Markup {
             p.brand { "Kernelsmith" }
             h1 { "Tuning report" }
             (summary::lead(indexes))
+            (summary::provenance(indexes))
         }
         main {
             (summary::headline(indexes))
@@ -86,7 +87,7 @@ fn legend() -> Markup {
             h2 #reading-title { "How to read this" }
             dl.words {
                 dt { "Ratio" }
-                dd { "The baseline's time over the winner's, from a paired, interleaved race. Above 1 the winner is faster. The bar is the bootstrap interval, the grey band is the noise floor: the baseline raced against itself." }
+                dd { "The baseline’s time over the winner’s, from a paired, interleaved race. Above 1 the winner is faster. The bar is the bootstrap interval, the grey band is the noise floor: the baseline raced against itself." }
                 dt { "Verdict" }
                 dd { "What the race allows to be said: faster, same or slower than the baseline, or ambiguous. " i { "Alone" } " means that there is no baseline to race, " i { "failed" } " that no candidate passed the gate." }
                 dt { "Cold and hot" }
@@ -94,11 +95,11 @@ fn legend() -> Markup {
                 dt { "Error" }
                 dd { "The largest error of any output element over its bound, in the gate. Above 1 is wrong." }
                 dt { "Roofline" }
-                dd { "The least time that the device's peak rates allow, as a share of the winner's time." }
+                dd { "The least time that the device’s peak rates allow, as a share of the winner’s time." }
                 dt { "Gap" }
                 dd { "A variant that was not tried on a problem, with the reason." }
                 dt { "Line numbers" }
-                dd { "Records are named " code { "evidence.jsonl:LINE" } ", counted from 1 in the run's folder." }
+                dd { "Records are named " code { "evidence.jsonl:LINE" } ", counted from 1 in the run’s folder." }
             }
         }
     }

@@ -202,6 +202,7 @@ impl Bench {
 
     /// One sample, µs a launch.
     pub fn sample(&mut self, timer: &Timer, sets: &Sets, mode: Mode) -> Result<f64, DeviceError> {
+        timer.device.settle();
         match mode {
             Mode::Hot => {
                 self.last_set = 0;

@@ -74,10 +74,17 @@ impl<'a> Oracle<'a> {
         if self.inputs.errors_are_independent() { worst.min((6.0 * k.sqrt() + 4.0) * epsilon) } else { worst }
     }
 
+    /// What products below the accumulator's normal range can lose (Higham 2002, §2.1): half the
+    /// spacing of its subnormals for each product.
+    fn underflow(&self) -> f64 {
+        let spacing = if self.p.dtype == DType::F64 { f64::from_bits(1) } else { 2f64.powi(-149) };
+        if self.inputs.sums_are_exact() { 0.0 } else { (self.p.k as f64 + 4.0) * spacing }
+    }
+
     /// Value and bound of one output element from its sums.
     fn element(&self, batch: usize, row: usize, column: usize, sums: Sums) -> (f64, f64) {
         let p = self.p;
-        let mut error = self.gamma() * sums.magnitude;
+        let mut error = self.gamma() * sums.magnitude + self.underflow();
         if p.compute == Compute::Tf32 && !self.inputs.sums_are_exact() {
             // Inputs lose 13 bits. Truncation shifts the sum by up to 2⁻⁹ of itself; the rest
             // behaves like independent errors of 2⁻¹⁰ each.
@@ -87,6 +94,8 @@ impl<'a> Oracle<'a> {
                 error += 2.0 * step * sums.magnitude;
             }
         }
+        // An infinite or NaN sum is compared exactly.
+        let error = if sums.product.is_finite() { error } else { 0.0 };
         let mut x = Bounded { value: sums.product, error, unit: self.unit };
         if p.alpha != 1.0 {
             x = Bounded::binary(crate::expr::Binary::Mul, x, Bounded::constant(p.alpha));

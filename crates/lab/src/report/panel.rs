@@ -69,7 +69,8 @@ fn conditions(race: &RaceRecord) -> Markup {
     let telemetry = &race.telemetry;
     html! {
         p.note {
-            (plural(race.launches_per_sample, "launch").replace("launchs", "launches")) " a sample · "
+            @if race.launches_per_sample == 1 { "1 launch" } @else { (count(race.launches_per_sample)) " launches" }
+            " a sample · "
             (plural(race.sets, "input set")) ", " (bytes(race.set_bytes as f64)) " in all"
             @if race.flushed { " · cache flushed before each sample" }
             " · clock " (three(telemetry.clock_mhz))
@@ -162,7 +163,7 @@ fn screened_row(rank: usize, middle: Option<f64>, lined: &Lined<CandidateRecord>
             td.number { (three(record.max_error_over_bound)) }
             td.number {
                 @match record.registers { Some(n) => (n), None => (NONE) }
-                @if let Some(spilled) = record.spill_bytes.filter(|n| *n > 0) { " (spills " (spilled) " B)" }
+                @if let Some(spilled) = record.spill_bytes.filter(|n| *n > 0) { " " span.warning { "(spills " (spilled) " B)" } }
             }
             td.detail { (record.detail.as_deref().unwrap_or(NONE)) }
             td.number { (lined.line) }
@@ -226,5 +227,5 @@ pub fn outcome(verdict: Verdict) -> Markup {
         Verdict::Unoffered => ("○", "v-alone"),
         _ => ("✕", "v-failed"),
     };
-    html! { span.verdict.(class) { span.sign aria-hidden="true" { (sign) } (verdict.name()) } }
+    html! { span.(class) { (sign) " " (verdict.name()) } }
 }

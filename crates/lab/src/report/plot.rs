@@ -108,9 +108,9 @@ impl Ratios {
                 @if let Some((from, to)) = noise.map(|(a, b)| (self.place(a), self.place(b))) {
                     rect.noise x=(tenths(from)) y="3" width=(tenths((to - from).max(1.0))) height="14" {}
                 }
-                path.one d="M66 1V19" {}
-                path.bar d=(format!("M{} 10H{}M{} 6v8M{} 6v8", tenths(low), tenths(high), tenths(low), tenths(high))) {}
-                @if let Some(arrow) = edge { path.bar d=(arrow) {} } @else { circle cx=(tenths(at)) cy="10" r="3.5" {} }
+                path.one d="M66 1V19M6 10H126" {}
+                path.bar d=(format!("M{} 10H{}", tenths(low), tenths(high))) {}
+                @if let Some(arrow) = edge { path.edge d=(arrow) {} } @else { circle cx=(tenths(at)) cy="10" r="3" {} }
             }
         }
     }
@@ -231,7 +231,7 @@ pub fn search(candidates: &[Lined<CandidateRecord>]) -> Markup {
             figcaption {
                 span { "µs a launch, by order of evaluation, 1 to " (times.len()) }
                 span.key.best { "best so far " (duration(best)) }
-                @if vendor.is_some() { span.key.vendor { "vendor's best " (duration(vendor)) } }
+                @if vendor.is_some() { span.key.vendor { "vendor’s best " (duration(vendor)) } }
                 span.key.passed { "passed" }
                 @if times.iter().any(Option::is_none) { span.key.failed { "failed" } }
             }

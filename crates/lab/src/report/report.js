@@ -4,7 +4,7 @@
 
   // A link may point into evidence that is closed or filtered out: show it first.
   const reveal = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     const group = target.closest("tbody[data-mode]");
     if (group && group.hidden) clearFilters();
@@ -12,7 +12,7 @@
       if (at.tagName === "DETAILS") at.open = true;
     }
     target.scrollIntoView({ block: "start" });
-    if (target.tabIndex >= -1 && target.hasAttribute("tabindex")) target.focus({ preventScroll: true });
+    if (target.hasAttribute("tabindex")) target.focus({ preventScroll: true });
   };
 
   let clearFilters = () => {};

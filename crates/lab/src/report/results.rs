@@ -64,7 +64,7 @@ fn head(ratios: Ratios) -> Markup {
             th scope="col" data-sort="text" { "Winner" }
             th.number scope="col" data-sort="number" { "Time, µs" }
             th.number scope="col" data-sort="number" { "GFLOP/s" }
-            th.number scope="col" data-sort="number" { "Roof\u{ad}line, %" }
+            th.number scope="col" data-sort="number" { "Roofline, %" }
             th scope="col" data-sort="text" { "Baseline, µs" }
             th.ratio scope="col" data-sort="number" {
                 "Ratio"
@@ -103,12 +103,11 @@ fn body(index: &Index, row: &Row, ratios: Ratios, many: bool) -> Markup {
         tbody #(id) data-run=(index.number) data-mode=(result.mode) data-verdict=(result.verdict) .superseded[row.superseded_by.is_some()] {
             tr.result {
                 th.problem scope="row" {
-                    span.op { (result.op) }
+                    span.op { (result.op) } " " code { (wrapping(&result.problem)) }
                     @if many { " " span.run { (index.name) } }
                     @if let Some(line) = row.superseded_by { " " a.tag href={ "#" (index.row_id(line)) } { "superseded" } }
-                    code { (wrapping(&result.problem)) }
                 }
-                td data-label="Mode" { (result.mode) }
+                td.first data-label="Mode" { (result.mode) }
                 td.winner.missing[result.candidate.is_none()] data-label="Winner" {
                     @match &result.candidate {
                         Some(name) => (linked(screened.as_ref(), candidate(name))),
@@ -125,8 +124,8 @@ fn body(index: &Index, row: &Row, ratios: Ratios, many: bool) -> Markup {
                     }
                 }
                 (ratio(row, ratios, race.as_ref()))
-                td data-label="Verdict" { (verdict(&result.verdict)) }
-                td.number data-label="Gaps" data-value=(row.gaps.len()) {
+                td.first data-label="Verdict" { (verdict(&result.verdict)) }
+                td.number.first data-label="Gaps" data-value=(row.gaps.len()) {
                     (linked((!row.gaps.is_empty()).then(|| to("gaps")).as_ref(), html! { (row.gaps.len()) }))
                 }
                 (figure("Error", result.max_error_over_bound, 1.0, &gate))
@@ -170,7 +169,7 @@ pub fn verdict(name: &str) -> Markup {
     let sign = match name {
         "faster" => "▲",
         "slower" => "▼",
-        "same" => "＝",
+        "same" => "=",
         "ambiguous" => "≈",
         "alone" => "○",
         "failed" => "✕",

@@ -30,6 +30,45 @@ pub fn lead(indexes: &[Index]) -> Markup {
     }
 }
 
+/// What each run ran on, in a line that links to all of it.
+pub fn provenance(indexes: &[Index]) -> Markup {
+    html! {
+        @for index in indexes {
+            p.provenance {
+                a href={ "#run" (index.number) } { (index.name) }
+                @if let Some(Lined { record, .. }) = index.sessions.last() {
+                    span { (text(&record.facts.name)) }
+                    span { "driver " (text(&record.facts.driver)) }
+                    span { (text(&record.facts.toolchain)) }
+                    span { "commit " (commit(record)) }
+                    span { (text(&record.time)) }
+                    span { "timer " (accuracy(&record.timer)) }
+                    span { "budget " (duration(record.budget_s * 1e6)) }
+                }
+            }
+        }
+    }
+}
+
+fn commit(session: &Session) -> Markup {
+    html! {
+        @match &session.git_commit {
+            Some(commit) => code { (commit.chars().take(10).collect::<String>()) },
+            None => (NONE),
+        }
+        @if session.git_dirty == Some(true) { " with changes" }
+    }
+}
+
+/// How far the worst of the self-test's times was from what was asked.
+fn accuracy(timer: &TimerRecord) -> String {
+    let deviation = |(asked, us): &(i64, f64)| (us / (*asked as f64 / 1e3) - 1.0).abs();
+    match timer.checks.iter().filter(|(asked, _)| *asked > 0).map(deviation).max_by(f64::total_cmp) {
+        Some(worst) => format!("within {} %", three(worst * 100.0)),
+        None => "not tested".to_string(),
+    }
+}
+
 /// A card for each run and timing mode.
 pub fn headline(indexes: &[Index]) -> Markup {
     html! {

@@ -169,7 +169,7 @@ fn a_large_run_stays_lean() {
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
 }
 
-/// `cargo test -p kernelsmith-lab report -- --ignored` with `REPORT_SAMPLE=FILE` writes a page to look at.
+/// `REPORT_SAMPLE=FILE.html cargo test -p kernelsmith-lab write_a_sample -- --ignored` writes pages to look at.
 #[test]
 #[ignore = "writes a file to look at"]
 fn write_a_sample() {

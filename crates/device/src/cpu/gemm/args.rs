@@ -7,6 +7,7 @@ use kernelsmith_core::ops::gemm::GemmProblem;
 use kernelsmith_core::{Expr, Layout};
 use kernelsmith_kernels::Config;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 /// The operands of one product as typed slices. Making one checks every size, so positions that
 /// come from the problem's layouts are inside the slices.
@@ -118,8 +119,10 @@ impl<'a, T: Element> Args<'a, T> {
 
     /// The THREADS parameter with 0 read as every core.
     pub fn threads(&self) -> usize {
+        // Asking the system reads files: once is enough.
+        static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
         match self.param("THREADS", 1) {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            0 => *CORES,
             n => n,
         }
     }

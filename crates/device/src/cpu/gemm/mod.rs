@@ -13,9 +13,22 @@ mod team;
 #[cfg(test)]
 mod tests;
 
+/// A kernel's source with what it shares: a change in either makes tuned entries stale.
+macro_rules! source {
+    ($file:literal) => {
+        concat!(
+            include_str!($file),
+            include_str!("args.rs"),
+            include_str!("element.rs"),
+            include_str!("lanes.rs"),
+            include_str!("team.rs")
+        )
+    };
+}
+
 pub static KERNELS: &[CpuEntry] = &[
-    CpuEntry { name: "blocked", run: blocked::run, source: include_str!("blocked.rs") },
-    CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: include_str!("gemm_crate.rs") },
-    CpuEntry { name: "openblas", run: openblas::run, source: include_str!("openblas.rs") },
-    CpuEntry { name: "small_m", run: small_m::run, source: include_str!("small_m.rs") },
+    CpuEntry { name: "blocked", run: blocked::run, source: source!("blocked.rs") },
+    CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: source!("gemm_crate.rs") },
+    CpuEntry { name: "openblas", run: openblas::run, source: source!("openblas.rs") },
+    CpuEntry { name: "small_m", run: small_m::run, source: source!("small_m.rs") },
 ];
