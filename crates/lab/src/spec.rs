@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn errors_name_file_and_line() {
         for (from, to, needle) in [
-            ("n = [4, 8]", "n = [4, 0]", "t.toml:4: n=0"),
+            ("n = [4, 8]", "n = [4, 0]", "t.toml:4: m=0"),
             ("\"f16\"", "\"f17\"", "t.toml:4: dtype=f17"),
             ("n = [4, 8]", "q = [4, 8]", "t.toml:4: `q` is not used"),
             ("budget_s = 10", "budget_s = -1", "t.toml:2"),
