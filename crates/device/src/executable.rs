@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
+/// A launch of fixed operands, again and again.
+pub type BareLaunch<'a> = Box<dyn FnMut() -> Result<()> + 'a>;
+
 /// A candidate that can be launched.
 pub struct Executable {
     candidate: Candidate,
@@ -156,6 +159,42 @@ impl Executable {
         .map(|()| {
             let _ = queue;
         })
+    }
+
+    /// The launch without look-up, checks or argument packing: the yardstick of the dispatch
+    /// benchmark (`benches/dispatch.rs`). The closure launches on `operands` each time it is called.
+    pub fn bare<'a>(&'a self, queue: &'a Queue, operands: &'a [Buffer]) -> Result<BareLaunch<'a>> {
+        self.check(operands)?;
+        let launch: BareLaunch<'a> = match (&self.body, &self.device.0.backend) {
+            (Body::Cpu(entry), _) => {
+                let (output, inputs) = operands.split_last().ok_or_else(|| DeviceError::Launch {
+                    what: self.candidate.to_string(),
+                    reason: "no operands".to_string(),
+                })?;
+                // SAFETY: as in `run_cpu`. The benchmark that calls this is the only user of the
+                // device while the closure lives.
+                let inputs: Vec<&[u8]> = inputs
+                    .iter()
+                    .zip(&self.operand_bytes)
+                    .map(|(b, n)| unsafe { std::slice::from_raw_parts(b.address() as *const u8, *n) })
+                    .collect();
+                let bytes = *self.operand_bytes.last().unwrap_or(&0);
+                let address = output.address();
+                Box::new(move || {
+                    // SAFETY: as above; made anew for each call, so that no two live at once.
+                    let output = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
+                    let config = &self.candidate.config;
+                    let mut call = CpuCall { problem: &self.problem, config, inputs: &inputs, output };
+                    (entry.run)(&mut call).map_err(|e| DeviceError::Launch { what: self.candidate.to_string(), reason: e.0 })
+                })
+            }
+            #[cfg(feature = "cuda")]
+            (Body::Cuda(program), Backend::Cuda(d)) => d.bare(queue.id(), program, operands)?,
+            #[cfg(feature = "cuda")]
+            _ => Box::new(move || self.launch_unchecked(queue, operands)),
+        };
+        let _ = queue;
+        Ok(launch)
     }
 
     fn run_cpu(&self, entry: &CpuEntry, operands: &[Buffer]) -> Result<()> {

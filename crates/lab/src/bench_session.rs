@@ -119,14 +119,6 @@ impl BenchSession {
         Ok(())
     }
 
-    /// Compiles candidates in parallel into the cache; failures show when each is screened.
-    pub fn prefetch(&self, problem: &Problem, candidates: &[Candidate]) {
-        use rayon::prelude::*;
-        candidates.par_iter().for_each(|c| {
-            let _ = Executable::prepare(&self.device, &self.catalogue, c, problem);
-        });
-    }
-
     /// The short gate and a short cold timing.
     pub fn screen(&mut self, problem: &Problem, candidate: &Candidate, best_us: Option<f64>) -> Screened {
         let start = Instant::now();

@@ -57,6 +57,11 @@ impl Worker {
         Ok(Worker { command, running: Some(running), facts, timer, starts: 1 })
     }
 
+    /// How this worker was started.
+    pub fn command(&self) -> &WorkerCommand {
+        &self.command
+    }
+
     /// Asks and waits at most `limit`. A worker that dies or is late is ended; the next request
     /// starts another.
     pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
@@ -87,8 +92,92 @@ impl Drop for Worker {
     }
 }
 
+/// Processes that compile: NVRTC serves one compilation at a time in a process.
+pub struct Compilers {
+    command: WorkerCommand,
+    running: Vec<Running>,
+}
+
+/// Longest that one process may take for its share of a batch.
+const COMPILE_LIMIT: Duration = Duration::from_secs(120);
+
+impl Compilers {
+    /// None are started before the first batch.
+    pub fn new(command: WorkerCommand) -> Self {
+        Compilers { command, running: Vec::new() }
+    }
+
+    /// Compiles candidates into the cache on disk, all processes at once. Returns warnings; a
+    /// candidate that does not compile says so when it is screened.
+    pub fn compile(&mut self, facts: &DeviceFacts, op: &str, problem: &str, candidates: &[String]) -> Vec<String> {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        while self.running.len() < cores.min(candidates.len()) {
+            match Running::spawn(&self.command) {
+                Ok(running) => self.running.push(running),
+                Err(_) => break,
+            }
+        }
+        if self.running.is_empty() {
+            return vec!["no compiling process could be started".to_string()];
+        }
+        let processes = self.running.len();
+        let kernels = &self.command.kernels;
+        let answers: Vec<Result<Answer, WorkerError>> = std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for (i, running) in self.running.iter_mut().enumerate() {
+                let request = Request::Compile {
+                    facts: facts.clone(),
+                    kernels: kernels.clone(),
+                    op: op.to_string(),
+                    problem: problem.to_string(),
+                    candidates: candidates.iter().skip(i).step_by(processes).cloned().collect(),
+                };
+                threads.push(scope.spawn(move || running.ask(&request, COMPILE_LIMIT)));
+            }
+            threads.into_iter().filter_map(|t| t.join().ok()).collect()
+        });
+        let mut warnings = Vec::new();
+        if answers.iter().any(Result::is_err) {
+            // A compiler that died is not asked again; what it had compiles when it is screened.
+            self.end();
+        }
+        for answer in answers {
+            if let Ok(Answer::Compiled { warnings: more }) = answer {
+                warnings.extend(more);
+            }
+        }
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    }
+
+    fn end(&mut self) {
+        for mut running in self.running.drain(..) {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+impl Drop for Compilers {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Running {
     fn start(command: &WorkerCommand) -> Result<(Running, DeviceFacts, TimerRecord), WorkerError> {
+        let mut running = Running::spawn(command)?;
+        let open = Request::Open { device: command.device.clone(), kernels: command.kernels.clone() };
+        match running.ask(&open, OPEN_LIMIT) {
+            Ok(Answer::Opened { facts, timer }) => Ok((running, facts, timer)),
+            Ok(Answer::Refused { reason }) => Err(WorkerError::Refused(reason)),
+            Ok(other) => Err(running.end(WorkerError::Answer(format!("{other:?}")))),
+            Err(error) => Err(running.end(error)),
+        }
+    }
+
+    fn spawn(command: &WorkerCommand) -> Result<Running, WorkerError> {
         let fail = |e: std::io::Error| WorkerError::Start(format!("{}: {e}", command.program.display()));
         let mut child = Command::new(&command.program)
             .args(&command.args)
@@ -109,14 +198,7 @@ impl Running {
                 }
             }
         });
-        let mut running = Running { child, stdin, lines };
-        let open = Request::Open { device: command.device.clone(), kernels: command.kernels.clone() };
-        match running.ask(&open, OPEN_LIMIT) {
-            Ok(Answer::Opened { facts, timer }) => Ok((running, facts, timer)),
-            Ok(Answer::Refused { reason }) => Err(WorkerError::Refused(reason)),
-            Ok(other) => Err(running.end(WorkerError::Answer(format!("{other:?}")))),
-            Err(error) => Err(running.end(error)),
-        }
+        Ok(Running { child, stdin, lines })
     }
 
     fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {

@@ -13,9 +13,10 @@ pub const MARK: &str = "kernelsmith:";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// Must come first.
+    /// Must come first, except before `Compile`.
     Open { device: String, kernels: Option<PathBuf> },
-    Prefetch { op: String, problem: String, candidates: Vec<String> },
+    /// Compiles into the cache on disk. Needs no device.
+    Compile { facts: DeviceFacts, kernels: Option<PathBuf>, op: String, problem: String, candidates: Vec<String> },
     Screen { op: String, problem: String, candidate: String, best_us: Option<f64> },
     Gate { op: String, problem: String, candidate: String },
     /// Contenders are lists of candidates, one a step.
@@ -26,7 +27,7 @@ pub enum Request {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     Opened { facts: DeviceFacts, timer: TimerRecord },
-    Prefetched { warnings: Vec<String> },
+    Compiled { warnings: Vec<String> },
     Screened { result: Screened },
     Gated { verdict: Verdict, detail: Option<String>, max_error_over_bound: f64, checks: usize, skipped: usize },
     Raced { result: Raced },

@@ -6,6 +6,11 @@ use kernelsmith_core::inputs::hash;
 use kernelsmith_kernels::{Candidate, CatalogueError, DeviceFacts, Variant};
 use std::sync::Arc;
 
+/// How many of the fastest candidates have their neighbours tried.
+const CENTERS: usize = 3;
+/// Steps of parameter values within which a config is a neighbour.
+const NEAR: usize = 2;
+
 /// One candidate of the space.
 #[derive(Clone, Debug)]
 struct Point {
@@ -24,6 +29,8 @@ pub struct Search {
     /// The order of the first pass: defaults, vendors, then the rest shuffled.
     order: Vec<usize>,
     next: usize,
+    /// Variants whose list has ended.
+    closed: Vec<String>,
     /// How many of the order are defaults and vendors: screened whatever the budget.
     musts: usize,
 }
@@ -56,7 +63,7 @@ impl Search {
         // Baselines come early: they are raced whatever the budget.
         let musts = first.len() + vendors.len();
         let order = first.into_iter().chain(vendors).chain(rest).collect();
-        Ok(Search { points, order, next: 0, musts })
+        Ok(Search { points, order, next: 0, musts, closed: Vec::new() })
     }
 
     pub fn len(&self) -> usize {
@@ -67,36 +74,43 @@ impl Search {
         self.points.is_empty()
     }
 
-    /// Candidates in the order that the first pass takes them.
-    pub fn upcoming(&self, count: usize) -> Vec<Candidate> {
-        self.order[self.next..].iter().map(|i| &self.points[*i]).filter(|p| !p.tried).take(count).map(|p| p.candidate.clone()).collect()
-    }
-
-    /// The next candidate of the first pass.
-    pub fn next_random(&mut self) -> Option<Candidate> {
-        while self.next < self.order.len() {
-            let point = &mut self.points[self.order[self.next]];
+    /// The next candidates of the first pass, at most `count`.
+    pub fn next_random(&mut self, count: usize) -> Vec<Candidate> {
+        let mut out = Vec::new();
+        while out.len() < count && self.next < self.order.len() {
+            let i = self.order[self.next];
             self.next += 1;
-            if !point.tried {
-                point.tried = true;
-                return Some(point.candidate.clone());
-            }
+            self.take(i, &mut out);
         }
-        None
+        out
     }
 
-    /// An untried candidate next to one of the best few; else the first pass goes on.
-    pub fn next_near_best(&mut self) -> Option<Candidate> {
+    /// Untried candidates next to the best few, nearest first; where there are none, the first
+    /// pass goes on.
+    pub fn next_near_best(&mut self, count: usize) -> Vec<Candidate> {
+        let time = |p: &Point| p.us.unwrap_or(f64::INFINITY);
         let mut best: Vec<usize> = (0..self.points.len()).filter(|i| self.points[*i].us.is_some() && !self.points[*i].vendor).collect();
-        best.sort_by(|a, b| self.points[*a].us.unwrap_or(f64::INFINITY).total_cmp(&self.points[*b].us.unwrap_or(f64::INFINITY)));
-        for center in best.into_iter().take(3) {
-            let near = (0..self.points.len()).filter(|i| !self.points[*i].tried).min_by_key(|i| self.distance(center, *i));
-            if let Some(i) = near.filter(|i| self.distance(center, *i) <= 2) {
-                self.points[i].tried = true;
-                return Some(self.points[i].candidate.clone());
-            }
+        best.sort_by(|a, b| time(&self.points[*a]).total_cmp(&time(&self.points[*b])));
+        best.truncate(CENTERS);
+        let mut near: Vec<(usize, usize)> = (0..self.points.len())
+            .filter(|i| !self.points[*i].tried)
+            .filter_map(|i| best.iter().map(|c| self.distance(*c, i)).min().map(|d| (d, i)))
+            .filter(|(d, _)| *d <= NEAR)
+            .collect();
+        near.sort_unstable();
+        let mut out = Vec::new();
+        for (_, i) in near.into_iter().take(count) {
+            self.take(i, &mut out);
         }
-        self.next_random()
+        if out.is_empty() { self.next_random(count) } else { out }
+    }
+
+    fn take(&mut self, i: usize, out: &mut Vec<Candidate>) {
+        let point = &mut self.points[i];
+        if !point.tried {
+            point.tried = true;
+            out.push(point.candidate.clone());
+        }
     }
 
     /// Steps through value lists between two configs; configs of two variants are far apart.
@@ -118,10 +132,20 @@ impl Search {
 
     /// Skips the rest of a variant's configs: its vendor's list has ended.
     pub fn close(&mut self, variant: &str) {
+        self.closed.push(variant.to_string());
         self.points.iter_mut().filter(|p| p.candidate.variant == variant).for_each(|p| p.tried = true);
     }
 
-    /// Whether a default or a vendor's config is still to be screened.
+    pub fn is_closed(&self, variant: &str) -> bool {
+        self.closed.iter().any(|c| c == variant)
+    }
+
+    /// Whether a candidate is a default or a vendor's: screened whatever the budget.
+    pub fn is_must(&self, candidate: &Candidate) -> bool {
+        self.order[..self.musts].iter().any(|i| self.points[*i].candidate == *candidate)
+    }
+
+    /// Whether such a candidate has not been handed out yet.
     pub fn owes(&self) -> bool {
         self.order[..self.musts].iter().any(|i| !self.points[*i].tried)
     }
@@ -145,6 +169,7 @@ impl Search {
         (ours, vendors)
     }
 
+    /// Candidates handed out or closed.
     pub fn tried(&self) -> usize {
         self.points.iter().filter(|p| p.tried).count()
     }
@@ -165,7 +190,7 @@ mod tests {
     #[test]
     fn the_first_pass_covers_everything_once() {
         let mut s = search(1);
-        let mut seen: Vec<String> = std::iter::from_fn(|| s.next_random()).map(|c| c.to_string()).collect();
+        let mut seen: Vec<String> = std::iter::from_fn(|| Some(s.next_random(5)).filter(|v| !v.is_empty())).flatten().map(|c| c.to_string()).collect();
         assert_eq!(seen[..2], ["a[P=4,Q=2]", "v[ALGO=0]"], "defaults first");
         assert_eq!((seen.len(), s.len(), s.tried()), (34, 34, 34));
         seen.sort();
@@ -182,11 +207,13 @@ mod tests {
         };
         let mut s = search(3);
         let mut best = f64::INFINITY;
-        for i in 0..20 {
-            let c = if i < 4 { s.next_random() } else { s.next_near_best() }.unwrap();
-            let us = cost(&c);
-            best = best.min(us.unwrap_or(f64::INFINITY));
-            s.learn(&c, us);
+        for i in 0..10 {
+            let batch = if i < 2 { s.next_random(2) } else { s.next_near_best(2) };
+            for c in batch {
+                let us = cost(&c);
+                best = best.min(us.unwrap_or(f64::INFINITY));
+                s.learn(&c, us);
+            }
         }
         assert_eq!(best, 10.0);
         assert_eq!(s.finalists(1, 1).0[0].to_string(), "a[P=7,Q=4]");
@@ -196,6 +223,6 @@ mod tests {
     fn a_vendor_list_that_ended_is_closed() {
         let mut s = search(1);
         s.close("v");
-        assert!(std::iter::from_fn(|| s.next_random()).all(|c| c.variant == "a"));
+        assert!(s.next_random(100).iter().all(|c| c.variant == "a"));
     }
 }

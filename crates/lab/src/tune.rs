@@ -1,7 +1,7 @@
 //! The sweep: for each problem screen candidates, gate the finalists, race them with the
 //! baselines, publish the winner.
 
-use crate::client::{Worker, WorkerError};
+use crate::client::{Compilers, Worker, WorkerError};
 use crate::evidence::*;
 use crate::protocol::{Answer, Request};
 use crate::search::Search;
@@ -13,7 +13,7 @@ use crate::{provenance, timer};
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
-use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError};
+use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Target};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -62,6 +62,7 @@ pub struct Tuner<'a> {
     pub stop: &'a AtomicBool,
     /// Winners of single problems in this run, by problem and mode: the steps of chains.
     winners: HashMap<(String, String), (Candidate, Candidate)>,
+    compilers: Compilers,
     pub table: TunedTable,
 }
 
@@ -69,8 +70,8 @@ pub struct Tuner<'a> {
 const SCREEN_SHARE: f64 = 0.6;
 /// Share of the screening time after which the neighbourhood of the best comes first.
 const RANDOM_SHARE: f64 = 0.6;
-/// Candidates compiled ahead at a time.
-const PREFETCH: usize = 32;
+/// Candidates compiled and screened at a time.
+const BATCH: usize = 32;
 /// Time of one race at most.
 const RACE: Duration = Duration::from_secs(4);
 
@@ -90,7 +91,8 @@ impl<'a> Tuner<'a> {
         progress: &'a mut dyn Progress,
         stop: &'a AtomicBool,
     ) -> Self {
-        Tuner { worker, writer, catalogue, device, options, progress, stop, winners: HashMap::new(), table: TunedTable::default() }
+        let compilers = Compilers::new(worker.command().clone());
+        Tuner { worker, writer, catalogue, device, options, progress, stop, winners: HashMap::new(), compilers, table: TunedTable::default() }
     }
 
     /// Tunes every piece of work that `before` has no results for. Returns all results.
@@ -190,7 +192,6 @@ impl<'a> Tuner<'a> {
     }
 
     fn screen_all(&mut self, problem: &Problem, search: &mut Search, screened: &mut Vec<CandidateRecord>, time: Duration, start: Instant) -> Result<(), TuneError> {
-        let mut until_prefetch = 0;
         loop {
             self.check_stop()?;
             let spent = start.elapsed();
@@ -199,27 +200,42 @@ impl<'a> Tuner<'a> {
             if spent > time && !must {
                 return Ok(());
             }
-            if until_prefetch == 0 {
-                self.prefetch(problem, search.upcoming(PREFETCH));
-                until_prefetch = PREFETCH;
-            }
             let near = !must && spent > time.mul_f64(RANDOM_SHARE);
-            let Some(candidate) = (if near { search.next_near_best() } else { search.next_random() }) else { return Ok(()) };
-            until_prefetch -= 1;
-            let record = self.screen(problem, &candidate, search.best_us())?;
-            self.learn(search, &record);
-            self.writer.append(&Record::Candidate(record.clone()))?;
-            screened.push(record);
-            self.progress.candidate(search.tried(), search.len(), search.best_us());
+            let batch = if near { search.next_near_best(BATCH) } else { search.next_random(BATCH) };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.prefetch(problem, &batch);
+            for candidate in batch {
+                self.check_stop()?;
+                // The vendor's list may have ended since the batch was made.
+                let late = start.elapsed() > time && !search.is_must(&candidate);
+                if late || search.is_closed(&candidate.variant) {
+                    continue;
+                }
+                let record = self.screen(problem, &candidate, search.best_us())?;
+                self.learn(search, &record);
+                self.writer.append(&Record::Candidate(record.clone()))?;
+                screened.push(record);
+                self.progress.candidate(screened.len(), search.len(), search.best_us());
+            }
         }
     }
 
-    fn prefetch(&mut self, problem: &Problem, candidates: Vec<Candidate>) {
-        let candidates = candidates.iter().map(|c| c.to_string()).collect();
-        let request = Request::Prefetch { op: problem.op().to_string(), problem: problem.text(), candidates };
+    /// Compiles a batch in parallel ahead of its screening.
+    fn prefetch(&mut self, problem: &Problem, candidates: &[Candidate]) {
+        let target = self.device.facts().target;
+        let compiled = |c: &&Candidate| {
+            let variant = self.catalogue.variant(problem.op(), target, &c.variant);
+            target != Target::Cpu && variant.is_ok_and(|v| v.source.contains('.'))
+        };
+        let texts: Vec<String> = candidates.iter().filter(compiled).map(|c| c.to_string()).collect();
+        if texts.is_empty() {
+            return;
+        }
         // A failure here shows again, with its candidate's name, when that one is screened.
-        if let Ok(Answer::Prefetched { warnings }) = self.worker.ask(&request, Duration::from_secs(120)) {
-            warnings.iter().for_each(|w| self.progress.note(w));
+        for warning in self.compilers.compile(self.device.facts(), problem.op(), &problem.text(), &texts) {
+            self.progress.note(&warning);
         }
     }
 

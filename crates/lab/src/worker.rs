@@ -7,7 +7,7 @@ use crate::timer::Mode;
 use crate::work::Work;
 use kernelsmith_core::Problem;
 use kernelsmith_device::{Device, DeviceId};
-use kernelsmith_kernels::{Candidate, Catalogue};
+use kernelsmith_kernels::{Candidate, Catalogue, DeviceFacts};
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -44,14 +44,15 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
         *session = Some(opened);
         return Ok(answer);
     }
+    if let Request::Compile { facts, kernels, op, problem, candidates } = request {
+        let catalogue = catalogue(kernels.as_deref())?;
+        let candidates = candidates.iter().map(|c| c.parse()).collect::<Result<Vec<Candidate>, _>>()?;
+        let warnings = compile(&catalogue, &facts, &Problem::parse(&op, &problem)?, &candidates);
+        return Ok(Answer::Compiled { warnings });
+    }
     let session = session.as_mut().ok_or("the first request must open a device")?;
     Ok(match request {
-        Request::Open { .. } => Answer::Refused { reason: "already open".to_string() },
-        Request::Prefetch { op, problem, candidates } => {
-            let candidates = candidates.iter().map(|c| c.parse()).collect::<Result<Vec<Candidate>, _>>()?;
-            session.prefetch(&Problem::parse(&op, &problem)?, &candidates);
-            Answer::Prefetched { warnings: session.device().take_warnings() }
-        }
+        Request::Open { .. } | Request::Compile { .. } => Answer::Refused { reason: "handled above".to_string() },
         Request::Screen { op, problem, candidate, best_us } => {
             let result = session.screen(&Problem::parse(&op, &problem)?, &candidate.parse()?, best_us);
             Answer::Screened { result }
@@ -71,6 +72,32 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
             Answer::Raced { result }
         }
     })
+}
+
+/// Compiles candidates into the cache; what fails to compile fails again when it is screened.
+#[cfg(feature = "cuda")]
+fn compile(catalogue: &Catalogue, facts: &DeviceFacts, problem: &Problem, candidates: &[Candidate]) -> Vec<String> {
+    use kernelsmith_device::cache::CompileCache;
+    let cache = CompileCache::default_folder().map(CompileCache::at);
+    let mut warnings = Vec::new();
+    for candidate in candidates {
+        let Ok(variant) = catalogue.admit(candidate, problem, facts) else { continue };
+        let Ok(rendered) = kernelsmith_kernels::render::cuda(catalogue, &variant, &candidate.config, problem, facts) else {
+            continue;
+        };
+        let name = candidate.to_string();
+        if let Ok((_, Some(warning))) = kernelsmith_device::cuda::compile::compile(&rendered, facts.cc, &name, cache.as_ref()) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}
+
+#[cfg(not(feature = "cuda"))]
+fn compile(_: &Catalogue, _: &DeviceFacts, _: &Problem, _: &[Candidate]) -> Vec<String> {
+    Vec::new()
 }
 
 /// What a dead or silent worker means for the candidate it had.

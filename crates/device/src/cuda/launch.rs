@@ -186,8 +186,26 @@ impl CudaDevice {
     }
 }
 
+impl CudaDevice {
+    /// A closure that does nothing but the driver's launch calls on packed arguments.
+    pub fn bare<'a>(&'a self, queue: u32, program: &'a CudaProgram, operands: &[Buffer]) -> Result<Box<dyn FnMut() -> Result<()> + 'a>> {
+        self.bind()?;
+        let stream = self.stream(queue);
+        let mut blocks = program.launches.iter().map(|r| r.pack(operands).map(Box::new)).collect::<Result<Vec<_>>>()?;
+        Ok(Box::new(move || {
+            program.launches.iter().zip(&mut blocks).try_for_each(|(ready, block)| ready.submit(stream, block))
+        }))
+    }
+}
+
 impl Ready {
     fn launch(&self, stream: sys::CUstream, operands: &[Buffer]) -> Result<()> {
+        let mut block = self.pack(operands)?;
+        self.submit(stream, &mut block)
+    }
+
+    /// The argument block with this launch's addresses.
+    fn pack(&self, operands: &[Buffer]) -> Result<ArgumentBlock> {
         let mut block = ArgumentBlock([0; MAX_BYTES]);
         block.0[..self.template.len()].copy_from_slice(&self.template);
         for patch in &self.patches {
@@ -198,6 +216,10 @@ impl Ready {
             let encoded = encode(map, operands[map.operand].address() + map.byte_offset as u64)?;
             block.0[*at..*at + encoded.len()].copy_from_slice(&encoded);
         }
+        Ok(block)
+    }
+
+    fn submit(&self, stream: sys::CUstream, block: &mut ArgumentBlock) -> Result<()> {
         let mut pointers = [std::ptr::null_mut::<c_void>(); MAX_ARGS];
         for (pointer, offset) in pointers.iter_mut().zip(&self.offsets) {
             *pointer = block.0[*offset..].as_mut_ptr().cast();

@@ -1,0 +1,1 @@
+extern "C" __global__ void gemm() { this is not CUDA; }
