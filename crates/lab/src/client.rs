@@ -62,6 +62,15 @@ impl Worker {
         &self.command
     }
 
+    /// Ends the process: a failed launch can leave a GPU context that fails everything after it.
+    /// The next request starts another.
+    pub fn retire(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
     /// Asks and waits at most `limit`. A worker that dies or is late is ended; the next request
     /// starts another.
     pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
@@ -85,10 +94,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(running) = &mut self.running {
-            let _ = running.child.kill();
-            let _ = running.child.wait();
-        }
+        self.retire();
     }
 }
 

@@ -256,6 +256,9 @@ impl<'a> Tuner<'a> {
                 crate::bench_session::Screened::failed(verdict, detail)
             }
         };
+        if result.verdict == Verdict::Launch {
+            self.worker.retire();
+        }
         let variant = self.catalogue.variant(problem.op(), self.device.facts().target, &candidate.variant)?;
         Ok(CandidateRecord {
             time: provenance::now(),
@@ -376,6 +379,9 @@ pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, l
     };
     match worker.ask(&request, limit) {
         Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
+            if verdict == Verdict::Launch {
+                worker.retire();
+            }
             GateRecord { verdict, detail, max_error_over_bound, checks, skipped, ..record }
         }
         Ok(other) => GateRecord { detail: Some(format!("unexpected answer {other:?}")), ..record },

@@ -49,8 +49,8 @@ impl Drop for Module {
 pub struct CudaProgram {
     module: Arc<Module>,
     launches: Vec<Ready>,
-    /// Scratch and counters, alive as long as the program.
-    _scratch: Vec<Buffer>,
+    /// Alive as long as the program.
+    _scratch: Scratch,
     name: String,
     /// The queue whose order protects the scratch.
     queue: Option<u32>,
@@ -116,14 +116,14 @@ impl CudaDevice {
     pub fn program(&self, device: &Device, catalogue: &Catalogue, variant: &Variant, candidate: &Candidate, problem: &Problem) -> Result<CudaProgram> {
         let launches = variant.launches(&candidate.config, problem, device.facts())?;
         let module = self.module(device, catalogue, variant, candidate, problem)?;
-        let mut scratch = Vec::new();
         let name = candidate.to_string();
-        let ready = launches.iter().map(|l| self.ready(device, &module, l, &name, &mut scratch)).collect::<Result<_>>()?;
-        let queue = (!scratch.is_empty()).then_some(0);
+        let scratch = Scratch::new(device, &launches)?;
+        let ready = launches.iter().map(|l| self.ready(&module, l, &name, &scratch)).collect::<Result<_>>()?;
+        let queue = scratch.is_used().then_some(0);
         Ok(CudaProgram { module, launches: ready, _scratch: scratch, name, queue })
     }
 
-    fn ready(&self, device: &Device, module: &Module, launch: &Launch, name: &str, scratch: &mut Vec<Buffer>) -> Result<Ready> {
+    fn ready(&self, module: &Module, launch: &Launch, name: &str, scratch: &Scratch) -> Result<Ready> {
         let fail = |reason: String| DeviceError::Launch { what: name.to_string(), reason };
         let entry = CString::new(launch.entry.as_str()).map_err(|_| fail("the entry's name holds a zero byte".to_string()))?;
         let mut function = std::ptr::null_mut();
@@ -148,8 +148,8 @@ impl CudaDevice {
                 Arg::I64(x) => packer.bytes(&x.to_ne_bytes(), 8),
                 Arg::F32(x) => packer.bytes(&x.to_ne_bytes(), 4),
                 Arg::F64(x) => packer.bytes(&x.to_ne_bytes(), 8),
-                Arg::Workspace(bytes) => packer.scratch(device, *bytes, false, scratch)?,
-                Arg::Counters(count) => packer.scratch(device, count * 4, true, scratch)?,
+                Arg::Workspace(_) => packer.bytes(&address(&scratch.workspace).to_ne_bytes(), 8),
+                Arg::Counters(_) => packer.bytes(&address(&scratch.counters).to_ne_bytes(), 8),
                 Arg::TensorMap(map) => packer.tensor_map(map),
             }
         }
@@ -301,20 +301,35 @@ impl Packer {
         self.template.extend_from_slice(&[0; std::mem::size_of::<sys::CUtensorMap>()]);
         self.maps.push((at, map.clone()));
     }
+}
 
-    fn scratch(&mut self, device: &Device, bytes: usize, zeroed: bool, list: &mut Vec<Buffer>) -> Result<()> {
-        let mut address = 0;
-        if bytes > 0 {
-            let buffer = device.alloc(bytes)?;
-            if zeroed {
-                device.queue().fill(&buffer, 0)?;
-            }
-            address = buffer.address();
-            list.push(buffer);
+/// Scratch of a program, shared by its launches: what one leaves there the next one finds.
+struct Scratch {
+    workspace: Option<Buffer>,
+    counters: Option<Buffer>,
+}
+
+impl Scratch {
+    fn new(device: &Device, launches: &[Launch]) -> Result<Scratch> {
+        let args = || launches.iter().flat_map(|l| &l.args);
+        let workspace = args().filter_map(|a| if let Arg::Workspace(bytes) = a { Some(*bytes) } else { None }).max();
+        let counters = args().filter_map(|a| if let Arg::Counters(count) = a { Some(count * 4) } else { None }).max();
+        let make = |bytes: Option<usize>| bytes.filter(|b| *b > 0).map(|b| device.alloc(b)).transpose();
+        let scratch = Scratch { workspace: make(workspace)?, counters: make(counters)? };
+        if let Some(counters) = &scratch.counters {
+            device.queue().fill(counters, 0)?;
         }
-        self.bytes(&address.to_ne_bytes(), 8);
-        Ok(())
+        Ok(scratch)
     }
+
+    fn is_used(&self) -> bool {
+        self.workspace.is_some() || self.counters.is_some()
+    }
+}
+
+/// A buffer's address, 0 for none.
+fn address(buffer: &Option<Buffer>) -> u64 {
+    buffer.as_ref().map_or(0, Buffer::address)
 }
 
 /// Encodes a TMA descriptor for an address.
