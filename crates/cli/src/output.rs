@@ -53,7 +53,8 @@ pub fn result_json(r: &ResultRecord) -> Value {
 
 /// The table that `tune` and `bench` print.
 pub fn results_table(results: &[ResultRecord]) -> String {
-    let mut table = table(&["problem", "mode", "winner", "µs", "GFLOP/s", "baseline", "ratio", "interval", "verdict", "gaps"]);
+    let mut table =
+        table(&["problem", "mode", "winner", "µs", "GFLOP/s", "baseline", "ratio", "interval", "verdict", "gaps"]);
     for r in results {
         let interval = match (r.ratio_low, r.ratio_high) {
             (Some(low), Some(high)) => format!("{}–{}", short(low), short(high)),

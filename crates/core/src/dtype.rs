@@ -20,14 +20,7 @@ pub enum DType {
 pub struct UnknownDType(pub String);
 
 impl DType {
-    pub const ALL: [DType; 6] = [
-        DType::F32,
-        DType::F64,
-        DType::F16,
-        DType::BF16,
-        DType::I32,
-        DType::U8,
-    ];
+    pub const ALL: [DType; 6] = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8];
 
     /// Size of one element in bytes.
     pub const fn bytes(self) -> usize {
@@ -107,10 +100,7 @@ impl fmt::Display for DType {
 impl FromStr for DType {
     type Err = UnknownDType;
     fn from_str(s: &str) -> Result<Self, UnknownDType> {
-        DType::ALL
-            .into_iter()
-            .find(|d| d.name() == s)
-            .ok_or_else(|| UnknownDType(s.to_string()))
+        DType::ALL.into_iter().find(|d| d.name() == s).ok_or_else(|| UnknownDType(s.to_string()))
     }
 }
 

@@ -73,9 +73,7 @@ impl Expr {
             Expr::Input(i) => input(*i),
             Expr::Const(c) => N::constant(*c),
             Expr::Unary(op, x) => N::unary(*op, x.eval(value, input)),
-            Expr::Binary(op, x, y) => {
-                N::binary(*op, x.eval(value, input), y.eval(value, input))
-            }
+            Expr::Binary(op, x, y) => N::binary(*op, x.eval(value, input), y.eval(value, input)),
         }
     }
 
@@ -152,12 +150,17 @@ macro_rules! float_number {
                     Unary::Neg => -x,
                     Unary::Abs => x.abs(),
                     // Written so that NaN stays NaN.
-                    Unary::Relu => if x < 0.0 { 0.0 } else { x },
-                    Unary::Gelu => {
-                        0.5 * x * (1.0 + $erf(x * std::f64::consts::FRAC_1_SQRT_2 as $t))
+                    Unary::Relu => {
+                        if x < 0.0 {
+                            0.0
+                        } else {
+                            x
+                        }
                     }
+                    Unary::Gelu => 0.5 * x * (1.0 + $erf(x * std::f64::consts::FRAC_1_SQRT_2 as $t)),
                     Unary::GeluTanh => {
-                        let c = 0.797_884_560_802_865_4 as $t;
+                        // √(2/π)
+                        let c = (std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as $t;
                         0.5 * x * (1.0 + $tanh(c * (x + 0.044715 * x * x * x)))
                     }
                     Unary::Silu => x * sigmoid(x),
@@ -177,8 +180,20 @@ macro_rules! float_number {
                     Binary::Mul => x * y,
                     Binary::Div => x / y,
                     // Unlike f32::max, a NaN on either side wins.
-                    Binary::Max => if x > y || x.is_nan() { x } else { y },
-                    Binary::Min => if x < y || x.is_nan() { x } else { y },
+                    Binary::Max => {
+                        if x > y || x.is_nan() {
+                            x
+                        } else {
+                            y
+                        }
+                    }
+                    Binary::Min => {
+                        if x < y || x.is_nan() {
+                            x
+                        } else {
+                            y
+                        }
+                    }
                 }
             }
         }
@@ -243,18 +258,12 @@ impl Number for Bounded {
         let (a, b) = (x.value.abs(), y.value.abs());
         match op {
             Binary::Add | Binary::Sub => Bounded::rounded(value, x.error + y.error, unit),
-            Binary::Mul => Bounded::rounded(
-                value,
-                a * y.error + b * x.error + x.error * y.error,
-                unit,
-            ),
+            Binary::Mul => Bounded::rounded(value, a * y.error + b * x.error + x.error * y.error, unit),
             Binary::Div => {
                 let floor = (b - y.error).max(f64::MIN_POSITIVE);
                 Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
             }
-            Binary::Max | Binary::Min => {
-                Bounded { value, error: x.error.max(y.error), unit }
-            }
+            Binary::Max | Binary::Min => Bounded { value, error: x.error.max(y.error), unit },
         }
     }
 }
@@ -287,10 +296,7 @@ mod tests {
 
     #[test]
     fn f32_stays_within_the_error_bound_of_f64() {
-        let ops = [
-            Unary::Relu, Unary::Gelu, Unary::GeluTanh, Unary::Silu, Unary::Sigmoid, Unary::Tanh,
-            Unary::Exp,
-        ];
+        let ops = [Unary::Relu, Unary::Gelu, Unary::GeluTanh, Unary::Silu, Unary::Sigmoid, Unary::Tanh, Unary::Exp];
         let u = crate::DType::F32.unit_roundoff();
         for op in ops {
             for i in -4000..4000 {

@@ -74,12 +74,7 @@ impl Layout {
         if shape.len() != strides.len() {
             return Err(LayoutError::StrideCount { shape: shape.len(), strides: strides.len() });
         }
-        let mut layout = Layout {
-            rank: shape.len() as u8,
-            shape: [1; MAX_RANK],
-            strides: [0; MAX_RANK],
-            offset,
-        };
+        let mut layout = Layout { rank: shape.len() as u8, shape: [1; MAX_RANK], strides: [0; MAX_RANK], offset };
         layout.shape[..shape.len()].copy_from_slice(shape);
         layout.strides[..shape.len()].copy_from_slice(strides);
         layout.check_range()?;
@@ -138,9 +133,7 @@ impl Layout {
         if self.is_empty() {
             return 0;
         }
-        let reach: isize = (0..self.rank())
-            .map(|d| (self.shape[d] as isize - 1) * self.strides[d].max(0))
-            .sum();
+        let reach: isize = (0..self.rank()).map(|d| (self.shape[d] as isize - 1) * self.strides[d].max(0)).sum();
         self.offset + reach as usize + 1
     }
 
@@ -213,11 +206,7 @@ impl Layout {
     }
 
     fn check_dim(&self, dim: usize) -> Result<()> {
-        if dim < self.rank() {
-            Ok(())
-        } else {
-            Err(LayoutError::Dimension { dim, rank: self.rank() })
-        }
+        if dim < self.rank() { Ok(()) } else { Err(LayoutError::Dimension { dim, rank: self.rank() }) }
     }
 
     /// Swaps two dimensions.
@@ -330,17 +319,9 @@ impl Layout {
         if shape.len() > MAX_RANK {
             return Err(LayoutError::Rank(shape.len()));
         }
-        let want = shape
-            .iter()
-            .try_fold(1usize, |p, &s| p.checked_mul(s))
-            .ok_or(LayoutError::TooLarge)?;
+        let want = shape.iter().try_fold(1usize, |p, &s| p.checked_mul(s)).ok_or(LayoutError::TooLarge)?;
         if want != self.len() {
-            return Err(LayoutError::Count {
-                from: self.shape().to_vec(),
-                to: shape.to_vec(),
-                have: self.len(),
-                want,
-            });
+            return Err(LayoutError::Count { from: self.shape().to_vec(), to: shape.to_vec(), have: self.len(), want });
         }
         if want == 0 {
             let empty = Layout::contiguous(shape)?;
@@ -403,8 +384,7 @@ impl Layout {
         let base = *self;
         Ok((0..size.div_ceil(chunk)).map(move |i| {
             let start = i * chunk;
-            base.slice(dim, start, size.min(start + chunk), 1)
-                .expect("a piece of a checked dimension lies inside it")
+            base.slice(dim, start, size.min(start + chunk), 1).expect("a piece of a checked dimension lies inside it")
         }))
     }
 
@@ -431,9 +411,7 @@ impl Layout {
 
 impl PartialEq for Layout {
     fn eq(&self, other: &Self) -> bool {
-        self.offset == other.offset
-            && self.shape() == other.shape()
-            && self.strides() == other.strides()
+        self.offset == other.offset && self.shape() == other.shape() && self.strides() == other.strides()
     }
 }
 

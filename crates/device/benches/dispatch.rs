@@ -26,7 +26,9 @@ fn measure(id: DeviceId) -> Result<(), Box<dyn std::error::Error>> {
     let catalogue = Arc::new(Catalogue::builtin()?);
     println!("{id} {}", device.facts().name);
     println!("{:>44} {:>10} {:>12} {:>10}", "problem", "bare ns", "dispatch ns", "over ns");
-    for text in ["m=4,n=4,k=4,dtype=f32", "m=1,n=16,k=16,dtype=f32,layout=nt,epilogue=bias", "batch=2,m=3,n=5,k=7,dtype=f16"] {
+    for text in
+        ["m=4,n=4,k=4,dtype=f32", "m=1,n=16,k=16,dtype=f32,layout=nt,epilogue=bias", "batch=2,m=3,n=5,k=7,dtype=f16"]
+    {
         let problem = Problem::parse("gemm", text)?;
         let dispatcher = Dispatcher::new(device.clone(), catalogue.clone(), TunedTable::default());
         let operands = allocate_operands(&device, &problem)?;

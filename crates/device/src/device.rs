@@ -46,7 +46,7 @@ impl FromStr for DeviceId {
 pub(crate) enum Backend {
     Cpu,
     #[cfg(feature = "cuda")]
-    Cuda(cuda::CudaDevice),
+    Cuda(Box<cuda::CudaDevice>),
 }
 
 impl RawMemory for Backend {
@@ -117,7 +117,7 @@ impl Device {
             #[cfg(feature = "cuda")]
             DeviceId::Cuda(n) => {
                 let device = cuda::CudaDevice::open(n)?;
-                (device.facts(), Backend::Cuda(device))
+                (device.facts(), Backend::Cuda(Box::new(device)))
             }
             #[cfg(not(feature = "cuda"))]
             DeviceId::Cuda(_) => {

@@ -86,7 +86,11 @@ impl Dispatcher {
 
     /// Moves a problem on to its next candidate after a failed launch.
     fn set_aside(&self, problem: &Problem, candidate: &Candidate, error: DeviceError) -> Result<()> {
-        self.report(Report::Failed { problem: problem.text(), candidate: candidate.to_string(), reason: error.to_string() });
+        self.report(Report::Failed {
+            problem: problem.text(),
+            candidate: candidate.to_string(),
+            reason: error.to_string(),
+        });
         let key = problem.fingerprint();
         let mut failed = {
             let picked = self.picked.read().unwrap_or_else(PoisonError::into_inner);
@@ -110,18 +114,21 @@ impl Dispatcher {
 
     fn pick(&self, problem: &Problem, failed: &[Candidate]) -> Result<Arc<Executable>> {
         let mut last = None;
-        let attempt = |candidate: &Candidate, why: String, last: &mut Option<DeviceError>| {
-            match Executable::prepare(&self.device, &self.catalogue, candidate, problem) {
-                Ok(executable) => {
-                    self.report(Report::Picked { problem: problem.text(), candidate: candidate.to_string(), why });
-                    Some(Arc::new(executable))
-                }
-                Err(error) => {
-                    let (problem, candidate) = (problem.text(), candidate.to_string());
-                    self.report(Report::Failed { problem, candidate, reason: error.to_string() });
-                    *last = Some(error);
-                    None
-                }
+        let attempt = |candidate: &Candidate, why: String, last: &mut Option<DeviceError>| match Executable::prepare(
+            &self.device,
+            &self.catalogue,
+            candidate,
+            problem,
+        ) {
+            Ok(executable) => {
+                self.report(Report::Picked { problem: problem.text(), candidate: candidate.to_string(), why });
+                Some(Arc::new(executable))
+            }
+            Err(error) => {
+                let (problem, candidate) = (problem.text(), candidate.to_string());
+                self.report(Report::Failed { problem, candidate, reason: error.to_string() });
+                *last = Some(error);
+                None
             }
         };
         for choice in self.table.lookup(problem, MODE) {
@@ -139,7 +146,9 @@ impl Dispatcher {
             }
             let why = match choice.how {
                 Match::Exact => "tuned for this problem".to_string(),
-                Match::Near(distance) => format!("tuned for {} ({distance:.2} powers of two away)", choice.entry.problem),
+                Match::Near(distance) => {
+                    format!("tuned for {} ({distance:.2} powers of two away)", choice.entry.problem)
+                }
             };
             if let Some(executable) = attempt(&choice.candidate, why, &mut last) {
                 return Ok(executable);

@@ -1,11 +1,11 @@
 //! An executable: one candidate made ready for one problem on one device.
 
 use crate::cpu::kernel::{CpuCall, CpuEntry};
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::queue::Queue;
-#[cfg(feature = "cuda")]
-use crate::cuda;
 use kernelsmith_core::{Problem, Role};
 use kernelsmith_kernels::render::{self, hex};
 use kernelsmith_kernels::{Candidate, Catalogue, Target, Variant};
@@ -37,7 +37,13 @@ enum Body {
 }
 
 /// The hash that makes an entry of the tuned table stale when the source changes.
-pub fn source_hash(catalogue: &Catalogue, variant: &Variant, candidate: &Candidate, problem: &Problem, device: &Device) -> Result<String> {
+pub fn source_hash(
+    catalogue: &Catalogue,
+    variant: &Variant,
+    candidate: &Candidate,
+    problem: &Problem,
+    device: &Device,
+) -> Result<String> {
     match variant.target {
         Target::Cuda if variant.source.contains('.') => {
             Ok(render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?.hash)
@@ -55,7 +61,12 @@ impl Executable {
     /// # Errors
     /// A config or problem that the variant does not take, a compiler's error with its log, a
     /// registered name that does not exist, too little memory for scratch.
-    pub fn prepare(device: &Device, catalogue: &Catalogue, candidate: &Candidate, problem: &Problem) -> Result<Executable> {
+    pub fn prepare(
+        device: &Device,
+        catalogue: &Catalogue,
+        candidate: &Candidate,
+        problem: &Problem,
+    ) -> Result<Executable> {
         let variant = catalogue.admit(candidate, problem, device.facts())?;
         let body = match &device.0.backend {
             Backend::Cpu => {
@@ -120,9 +131,13 @@ impl Executable {
 
     /// Checks the buffers for a launch: count, device, sizes, and that the output is no input.
     pub fn check(&self, operands: &[Buffer]) -> Result<()> {
-        let fail = |index: usize, reason: String| DeviceError::Operand { what: self.candidate.to_string(), index, reason };
+        let fail =
+            |index: usize, reason: String| DeviceError::Operand { what: self.candidate.to_string(), index, reason };
         if operands.len() != self.operand_bytes.len() {
-            return Err(fail(operands.len(), format!("{} operands were given, expected {}", operands.len(), self.operand_bytes.len())));
+            return Err(fail(
+                operands.len(),
+                format!("{} operands were given, expected {}", operands.len(), self.operand_bytes.len()),
+            ));
         }
         for (i, (buffer, need)) in operands.iter().zip(&self.operand_bytes).enumerate() {
             if !Arc::ptr_eq(&buffer.device().0, &self.device.0) {
@@ -185,7 +200,8 @@ impl Executable {
                     let output = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
                     let config = &self.candidate.config;
                     let mut call = CpuCall { problem: &self.problem, config, inputs: &inputs, output };
-                    (entry.run)(&mut call).map_err(|e| DeviceError::Launch { what: self.candidate.to_string(), reason: e.0 })
+                    (entry.run)(&mut call)
+                        .map_err(|e| DeviceError::Launch { what: self.candidate.to_string(), reason: e.0 })
                 })
             }
             #[cfg(feature = "cuda")]

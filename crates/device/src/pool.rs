@@ -123,10 +123,13 @@ impl Pool {
             return 0;
         }
         memory.drain();
-        blocks.iter().map(|(block, _)| {
-            memory.free(block.address, block.bytes);
-            block.bytes
-        }).sum()
+        blocks
+            .iter()
+            .map(|(block, _)| {
+                memory.free(block.address, block.bytes);
+                block.bytes
+            })
+            .sum()
     }
 
     pub fn stats(&self) -> PoolStats {

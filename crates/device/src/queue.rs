@@ -1,10 +1,10 @@
 //! Queues, graphs and events. Work on one queue runs in order.
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::executable::Executable;
-#[cfg(feature = "cuda")]
-use crate::cuda;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 

@@ -33,7 +33,8 @@ fn prepare(device: &Device, name: &str, problem: &Problem) -> Result<Executable,
 fn upload(device: &Device, problem: &Problem) -> (Vec<Buffer>, Vec<HostArray>) {
     let operands = allocate_operands(device, problem).unwrap();
     let inputs = problem.inputs();
-    let arrays: Vec<HostArray> = inputs.iter().enumerate().map(|(i, o)| Inputs::Normal.fill(i as u64, o.dtype, &o.layout)).collect();
+    let arrays: Vec<HostArray> =
+        inputs.iter().enumerate().map(|(i, o)| Inputs::Normal.fill(i as u64, o.dtype, &o.layout)).collect();
     for (buffer, array) in operands.iter().zip(&arrays) {
         device.queue().write(buffer, 0, array.as_bytes()).unwrap();
     }

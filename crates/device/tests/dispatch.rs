@@ -60,8 +60,12 @@ fn table(entries: Vec<TunedEntry>) -> TunedTable {
 fn run_and_check(dispatcher: &Dispatcher, device: &Device, problem: &Problem) {
     let queue = device.queue();
     let operands = allocate_operands(device, problem).unwrap();
-    let arrays: Vec<HostArray> =
-        problem.inputs().iter().enumerate().map(|(i, o)| Inputs::Normal.fill(i as u64 + 5, o.dtype, &o.layout)).collect();
+    let arrays: Vec<HostArray> = problem
+        .inputs()
+        .iter()
+        .enumerate()
+        .map(|(i, o)| Inputs::Normal.fill(i as u64 + 5, o.dtype, &o.layout))
+        .collect();
     for (buffer, array) in operands.iter().zip(&arrays) {
         queue.write(buffer, 0, array.as_bytes()).unwrap();
     }
@@ -108,7 +112,10 @@ fn an_entry_made_with_another_source_driver_or_toolchain_never_runs_silently() {
         let dispatcher = Dispatcher::new(device.clone(), catalogue.clone(), table(vec![entry]));
         run_and_check(&dispatcher, &device, &problem);
         let reports = dispatcher.take_reports();
-        assert!(reports.iter().any(|r| matches!(r, Report::Stale { changed, .. } if *changed == what)), "{what}: {reports:?}");
+        assert!(
+            reports.iter().any(|r| matches!(r, Report::Stale { changed, .. } if *changed == what)),
+            "{what}: {reports:?}"
+        );
     }
 }
 

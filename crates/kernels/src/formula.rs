@@ -161,7 +161,10 @@ mod tests {
         assert!(b("dtype in ['f16','bf16'] && k % 8 == 3 && a.align >= 16"));
         assert!(b("'openblas' in libraries"));
         let i = |t: &str| Formula::parse(t).unwrap().int(&s).unwrap();
-        assert_eq!((i("(k + 63) / 64"), i("cdiv(k, 64)"), i("min(k, 5) * max(1, 2)"), i("k > 3 ? 1 : 2")), (2, 2, 10, 1));
+        assert_eq!(
+            (i("(k + 63) / 64"), i("cdiv(k, 64)"), i("min(k, 5) * max(1, 2)"), i("k > 3 ? 1 : 2")),
+            (2, 2, 10, 1)
+        );
         assert_eq!(i("cdiv(k, 0)"), 0);
     }
 

@@ -1,10 +1,10 @@
 //! From a declared launch to a concrete one: grid, block, shared memory and argument values.
 
+use crate::Config;
 use crate::catalogue::{CatalogueError, scope};
 use crate::facts::DeviceFacts;
 use crate::formula::{Formula, Scope};
 use crate::manifest::{ArgSpec, LaunchSpec, TensorMapSpec, Variant};
-use crate::Config;
 use kernelsmith_core::{DType, Operand, Problem};
 
 /// A launch with every number filled in. Operand indices count in `problem.operands()`.
@@ -26,7 +26,10 @@ pub enum Arg {
     Matrix(MatrixArg),
     /// The rendered `Epilogue` struct: one matrix for each further input.
     Epilogue(Vec<MatrixArg>),
-    Pointer { operand: usize, byte_offset: usize },
+    Pointer {
+        operand: usize,
+        byte_offset: usize,
+    },
     I32(i32),
     I64(i64),
     F32(f32),
@@ -64,7 +67,12 @@ impl Variant {
     ///
     /// # Errors
     /// An expression that fails, an operand that does not exist, or a geometry that no device takes.
-    pub fn launches(&self, config: &Config, problem: &Problem, facts: &DeviceFacts) -> Result<Vec<Launch>, CatalogueError> {
+    pub fn launches(
+        &self,
+        config: &Config,
+        problem: &Problem,
+        facts: &DeviceFacts,
+    ) -> Result<Vec<Launch>, CatalogueError> {
         let mut scope = scope(problem, facts);
         self.bind(&mut scope, config)?;
         let resolver = Resolver { variant: self, problem, operands: problem.operands(), scope };
@@ -105,7 +113,12 @@ impl Resolver<'_> {
     fn size(&self, f: &Formula, what: &str, range: std::ops::RangeInclusive<i64>) -> Result<u32, CatalogueError> {
         let x = self.int(f)?;
         if !range.contains(&x) {
-            return Err(self.fail(format!("{what} `{}` is {x}, expected {} to {}", f.source(), range.start(), range.end())));
+            return Err(self.fail(format!(
+                "{what} `{}` is {x}, expected {} to {}",
+                f.source(),
+                range.start(),
+                range.end()
+            )));
         }
         Ok(x as u32)
     }
@@ -201,14 +214,19 @@ impl Resolver<'_> {
         let order: Vec<usize> = std::iter::once(inner).chain((0..shape.len()).rev().filter(|d| *d != inner)).collect();
         let rank = spec.box_sizes.len();
         if rank > order.len() || order[rank..].iter().any(|&d| shape[d] != 1) {
-            return Err(self.fail(format!("operand `{name}` of shape {shape:?} does not fit a tensor map of rank {rank}")));
+            return Err(
+                self.fail(format!("operand `{name}` of shape {shape:?} does not fit a tensor map of rank {rank}"))
+            );
         }
         let element = operand.dtype.bytes();
         let mut byte_strides = Vec::new();
         for &d in &order[1..rank] {
             let stride = usize::try_from(strides[d]).ok().map(|s| s * element).filter(|s| s % 16 == 0 && *s > 0);
             byte_strides.push(stride.ok_or_else(|| {
-                self.fail(format!("operand `{name}` has stride {} where a tensor map needs a positive multiple of 16 bytes", strides[d]))
+                self.fail(format!(
+                    "operand `{name}` has stride {} where a tensor map needs a positive multiple of 16 bytes",
+                    strides[d]
+                ))
             })? as u64);
         }
         let box_sizes = spec.box_sizes.iter().map(|f| self.size(f, "box", 1..=256)).collect::<Result<Vec<_>, _>>()?;

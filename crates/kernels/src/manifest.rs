@@ -107,12 +107,7 @@ pub enum ManifestError {
 }
 
 /// Reads one manifest of `op`. `file` is used in errors; `read` gives the text of a source file.
-pub fn parse(
-    op: &str,
-    file: &str,
-    text: &str,
-    read: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Variant>> {
+pub fn parse(op: &str, file: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Variant>> {
     let table: Table = text.parse().map_err(|e: toml::de::Error| {
         let at = e.span().map_or(0, |s| s.start);
         ManifestError::Syntax { file: file.to_string(), line: line_at(text, at), reason: e.message().to_string() }
@@ -152,8 +147,19 @@ struct Reader<'a> {
 type Result<T> = std::result::Result<T, ManifestError>;
 
 const FIELDS: [&str; 13] = [
-    "name", "about", "target", "source", "vendor", "requires", "supports", "deterministic", "params", "let", "where",
-    "default", "launch",
+    "name",
+    "about",
+    "target",
+    "source",
+    "vendor",
+    "requires",
+    "supports",
+    "deterministic",
+    "params",
+    "let",
+    "where",
+    "default",
+    "launch",
 ];
 
 impl Reader<'_> {
@@ -196,7 +202,9 @@ impl Reader<'_> {
             Value::Array(items) if (1..=3).contains(&items.len()) => {
                 items.iter().map(|v| self.formula(field, v)).collect::<Result<Vec<_>>>()?
             }
-            Value::Array(items) => return Err(self.fail(format!("`{field}` has {} parts, expected 1 to 3", items.len()))),
+            Value::Array(items) => {
+                return Err(self.fail(format!("`{field}` has {} parts, expected 1 to 3", items.len())));
+            }
             one => vec![self.formula(field, one)?],
         };
         while items.len() < 3 {
@@ -213,7 +221,9 @@ impl Reader<'_> {
     fn known(&self, table: &Table, known: &[&str], place: &str) -> Result<()> {
         match table.keys().find(|k| !known.contains(&k.as_str())) {
             None => Ok(()),
-            Some(key) => Err(self.fail_at(key, format!("unknown key `{key}` in {place}, expected one of {}", known.join(", ")))),
+            Some(key) => {
+                Err(self.fail_at(key, format!("unknown key `{key}` in {place}, expected one of {}", known.join(", "))))
+            }
         }
     }
 
@@ -304,7 +314,10 @@ impl Reader<'_> {
         for (name, values) in params {
             let value = table.get(name).and_then(Value::as_integer);
             if !value.is_some_and(|v| values.contains(&v)) {
-                return Err(self.fail_at("default", format!("`default` must give parameter `{name}` one of its values {values:?}")));
+                return Err(self.fail_at(
+                    "default",
+                    format!("`default` must give parameter `{name}` one of its values {values:?}"),
+                ));
             }
         }
         if let Some(extra) = table.keys().find(|k| !params.iter().any(|(n, _)| n == *k)) {

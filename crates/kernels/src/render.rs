@@ -1,9 +1,9 @@
 //! Rendering: a prelude of constants, aliases and the epilogue, then the variant's file.
 
+use crate::Config;
 use crate::catalogue::{Catalogue, CatalogueError, scope};
 use crate::facts::{DeviceFacts, Target};
 use crate::manifest::Variant;
-use crate::Config;
 use kernelsmith_core::expr::{Binary, Expr, Unary};
 use kernelsmith_core::ops::gemm::{Compute, GemmProblem};
 use kernelsmith_core::{DType, Problem};
@@ -151,10 +151,10 @@ fn includes(catalogue: &Catalogue, source: &str) -> Vec<(String, String)> {
     let mut found = BTreeSet::new();
     let mut queue = named(source);
     while let Some(name) = queue.pop() {
-        if let Some(text) = catalogue.headers().get(&name) {
-            if found.insert(name) {
-                queue.extend(named(text));
-            }
+        if let Some(text) = catalogue.headers().get(&name)
+            && found.insert(name)
+        {
+            queue.extend(named(text));
         }
     }
     found.into_iter().map(|n| (n.clone(), catalogue.headers()[&n].clone())).collect()

@@ -98,7 +98,8 @@ impl TunedTable {
 
     /// Reads a file; `device` must be the one it was made on.
     pub fn read(path: &Path, device: &str) -> Result<Self, TunedError> {
-        let text = std::fs::read_to_string(path).map_err(|source| TunedError::Io { path: path.to_path_buf(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| TunedError::Io { path: path.to_path_buf(), source })?;
         Self::parse(&path.display().to_string(), &text, device)
     }
 
@@ -125,7 +126,8 @@ impl TunedTable {
 
     /// The file's text.
     pub fn to_text(&self, device: &str) -> String {
-        let file = TunedFile { format: FORMAT, device: device.to_string(), entry: self.entries.values().cloned().collect() };
+        let file =
+            TunedFile { format: FORMAT, device: device.to_string(), entry: self.entries.values().cloned().collect() };
         toml::to_string(&file).unwrap_or_else(|e| format!("# {e}\n"))
     }
 

@@ -48,7 +48,10 @@ fn a_manifest_becomes_launches() {
     assert_eq!((launch.grid, launch.block, launch.cluster), ([2, 1, 1], [384, 1, 1], Some([2, 1, 1])));
     assert_eq!(launch.shared, 2 * 128 * 128);
     let Arg::TensorMap(map) = &launch.args[0] else { panic!("{:?}", launch.args[0]) };
-    assert_eq!((map.dims.as_slice(), map.strides.as_slice(), map.box_sizes.as_slice()), (&[64, 200][..], &[128][..], &[64, 128][..]));
+    assert_eq!(
+        (map.dims.as_slice(), map.strides.as_slice(), map.box_sizes.as_slice()),
+        (&[64, 200][..], &[128][..], &[64, 128][..])
+    );
     let Arg::Matrix(c) = &launch.args[2] else { panic!() };
     assert_eq!(c.operand, None, "C is a null pointer without beta");
     let Arg::Epilogue(e) = &launch.args[6] else { panic!() };

@@ -104,7 +104,12 @@ impl BenchSession {
         let need = 2 * work.buffer_bytes();
         let total = self.device.facts().memory_bytes.max(0) as usize;
         if need > total {
-            return Err(DeviceError::OutOfMemory { device: self.device.id().to_string(), requested: need, live: 0, total });
+            return Err(DeviceError::OutOfMemory {
+                device: self.device.id().to_string(),
+                requested: need,
+                live: 0,
+                total,
+            });
         }
         // Another problem's buffers are of other sizes: give them back first.
         self.device.trim();
@@ -130,7 +135,12 @@ impl BenchSession {
         out
     }
 
-    fn try_screen(&mut self, problem: &Problem, candidate: &Candidate, best_us: Option<f64>) -> Result<Screened, DeviceError> {
+    fn try_screen(
+        &mut self,
+        problem: &Problem,
+        candidate: &Candidate,
+        best_us: Option<f64>,
+    ) -> Result<Screened, DeviceError> {
         let work = Work::from(problem.clone());
         let executable = Arc::new(Executable::prepare(&self.device, &self.catalogue, candidate, problem)?);
         self.prepare_state(&work)?;
@@ -186,13 +196,23 @@ impl BenchSession {
 
     /// A paired, interleaved race: each block runs every contender once, in random order, on
     /// freshly poisoned outputs. A contender is one candidate for each step of the work.
-    pub fn race(&mut self, work: &Work, contenders: &[Vec<Candidate>], mode: Mode, budget: Duration, seed: u64) -> Result<Raced, DeviceError> {
+    pub fn race(
+        &mut self,
+        work: &Work,
+        contenders: &[Vec<Candidate>],
+        mode: Mode,
+        budget: Duration,
+        seed: u64,
+    ) -> Result<Raced, DeviceError> {
         self.prepare_state(work)?;
-        let Some(state) = &self.state else { return Err(DeviceError::NotOffered { what: work.to_string(), reason: "no state".into() }) };
+        let Some(state) = &self.state else {
+            return Err(DeviceError::NotOffered { what: work.to_string(), reason: "no state".into() });
+        };
         let (queue, sets) = (self.device.queue(), &state.sets);
         let mut benches = Vec::new();
         for steps in contenders {
-            let prepare = |(c, p): (&Candidate, &Problem)| Executable::prepare(&self.device, &self.catalogue, c, p).map(Arc::new);
+            let prepare =
+                |(c, p): (&Candidate, &Problem)| Executable::prepare(&self.device, &self.catalogue, c, p).map(Arc::new);
             let executables = steps.iter().zip(work.steps()).map(prepare).collect::<Result<Vec<_>, _>>()?;
             benches.push(Bench::new(&self.timer, &executables, sets)?);
         }
@@ -221,11 +241,12 @@ impl BenchSession {
                     out.samples_us[c].push(us);
                 }
                 // The first, and later ones at random: a contender cannot know which are checked.
-                let look = block == 0 || hash(seed ^ 0xc4ec, block * 64 + c as u64) % 8 == 0;
-                if look && !out.disqualified.iter().any(|d| d.0 == c) {
-                    if let Err(reason) = sets.check(&queue, benches[c].last_set())? {
-                        out.disqualified.push((c, Verdict::Wrong, reason));
-                    }
+                let look = block == 0 || hash(seed ^ 0xc4ec, block * 64 + c as u64).is_multiple_of(8);
+                if look
+                    && !out.disqualified.iter().any(|d| d.0 == c)
+                    && let Err(reason) = sets.check(&queue, benches[c].last_set())?
+                {
+                    out.disqualified.push((c, Verdict::Wrong, reason));
                 }
             }
             block += 1;

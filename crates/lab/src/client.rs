@@ -197,10 +197,10 @@ impl Running {
         let (send, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(answer) = line.strip_prefix(MARK) {
-                    if send.send(answer.to_string()).is_err() {
-                        break;
-                    }
+                if let Some(answer) = line.strip_prefix(MARK)
+                    && send.send(answer.to_string()).is_err()
+                {
+                    break;
                 }
             }
         });

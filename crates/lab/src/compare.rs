@@ -28,7 +28,9 @@ pub fn compare(before: &[Record], after: &[Record]) -> Vec<Row> {
         records.iter().filter_map(|r| if let Record::Result(r) = r { Some(r.clone()) } else { None }).collect()
     };
     let (before, after) = (results(before), results(after));
-    let same = |a: &ResultRecord, b: &ResultRecord| (&a.op, &a.problem, &a.mode, &a.device) == (&b.op, &b.problem, &b.mode, &b.device);
+    let same = |a: &ResultRecord, b: &ResultRecord| {
+        (&a.op, &a.problem, &a.mode, &a.device) == (&b.op, &b.problem, &b.mode, &b.device)
+    };
     let mut rows: Vec<Row> = before.iter().map(|b| row(Some(b), after.iter().rev().find(|a| same(a, b)))).collect();
     rows.extend(after.iter().filter(|a| !before.iter().any(|b| same(a, b))).map(|a| row(None, Some(a))));
     rows

@@ -281,7 +281,8 @@ impl Writer {
         };
         std::fs::create_dir_all(folder).map_err(io(folder))?;
         let lock_path = folder.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(io(&lock_path))?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(io(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(EvidenceError::Locked(folder.to_path_buf())),
@@ -321,7 +322,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn gap(i: usize) -> Record {
-        Record::Gap(GapRecord { op: "gemm".into(), problem: format!("m={i}"), variant: "v".into(), reason: "r\n\"q\"".into() })
+        Record::Gap(GapRecord {
+            op: "gemm".into(),
+            problem: format!("m={i}"),
+            variant: "v".into(),
+            reason: "r\n\"q\"".into(),
+        })
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Guarded {
     fn new(device: &Device, operand: Operand, fenced: bool) -> Result<Self, DeviceError> {
         let bytes = operand.bytes();
         // A fenced buffer ends at a page: it is aligned only if its size is.
-        if fenced && bytes % 64 == 0 && bytes > 0 {
+        if fenced && bytes.is_multiple_of(64) && bytes > 0 {
             let whole = device.alloc_fenced(bytes)?;
             return Ok(Guarded { view: whole.clone(), whole, guard: 0, operand });
         }
@@ -109,7 +109,13 @@ pub struct Fixture {
 impl Fixture {
     /// Fresh inputs of a family, uploaded, and the oracle's answer. `fenced` puts guard pages
     /// after operands where the device has them.
-    pub fn new(device: &Device, problem: &Problem, family: Inputs, budget: OracleBudget, fenced: bool) -> Result<Self, DeviceError> {
+    pub fn new(
+        device: &Device,
+        problem: &Problem,
+        family: Inputs,
+        budget: OracleBudget,
+        fenced: bool,
+    ) -> Result<Self, DeviceError> {
         let queue = device.queue();
         let (mut inputs, mut arrays) = (Vec::new(), Vec::new());
         for operand in problem.inputs() {
@@ -155,17 +161,29 @@ impl Fixture {
         }
         if let Some(inside) = &self.inside {
             let size = self.output.operand.dtype.bytes();
-            let stray = array.as_bytes().chunks(size).zip(inside).position(|(c, inside)| !inside && c.iter().any(|b| *b != byte));
+            let stray = array
+                .as_bytes()
+                .chunks(size)
+                .zip(inside)
+                .position(|(c, inside)| !inside && c.iter().any(|b| *b != byte));
             if let Some(at) = stray {
-                return Ok((Outcome::fail(Verdict::Wrong, format!("{name}: it wrote element {at}, which is between the output's rows")), array));
+                return Ok((
+                    Outcome::fail(
+                        Verdict::Wrong,
+                        format!("{name}: it wrote element {at}, which is between the output's rows"),
+                    ),
+                    array,
+                ));
             }
         }
         let comparison = self.reference.compare(&array, &self.output.operand.layout);
-        let mut outcome = Outcome { checks: 1, max_error_over_bound: comparison.max_error_over_bound, ..Outcome::pass() };
+        let mut outcome =
+            Outcome { checks: 1, max_error_over_bound: comparison.max_error_over_bound, ..Outcome::pass() };
         if !comparison.passes() {
             outcome.verdict = Verdict::Wrong;
             let worst = comparison.worst.unwrap_or_default();
-            outcome.detail = Some(format!("{name}: {} of {} checks fail; {worst}", comparison.wrong, comparison.checked));
+            outcome.detail =
+                Some(format!("{name}: {} of {} checks fail; {worst}", comparison.wrong, comparison.checked));
         }
         Ok((outcome, array))
     }
@@ -196,7 +214,8 @@ impl Fixture {
         }
         for (guarded, array) in self.inputs.iter().zip(&self.arrays) {
             let (now, fault) = guarded.read(queue, NAN_BYTE)?;
-            let changed = (now.as_bytes() != array.as_bytes()).then(|| format!("changed its input `{}`", guarded.operand.name));
+            let changed =
+                (now.as_bytes() != array.as_bytes()).then(|| format!("changed its input `{}`", guarded.operand.name));
             if let Some(fault) = fault.or(changed) {
                 self.upload(queue)?;
                 return Ok(Outcome::fail(Verdict::Wrong, format!("{}: it {fault}", self.problem)));

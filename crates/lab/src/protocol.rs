@@ -14,23 +14,65 @@ pub const MARK: &str = "kernelsmith:";
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
     /// Must come first, except before `Compile`.
-    Open { device: String, kernels: Option<PathBuf> },
+    Open {
+        device: String,
+        kernels: Option<PathBuf>,
+    },
     /// Compiles into the cache on disk. Needs no device.
-    Compile { facts: DeviceFacts, kernels: Option<PathBuf>, op: String, problem: String, candidates: Vec<String> },
-    Screen { op: String, problem: String, candidate: String, best_us: Option<f64> },
-    Gate { op: String, problem: String, candidate: String },
+    Compile {
+        facts: DeviceFacts,
+        kernels: Option<PathBuf>,
+        op: String,
+        problem: String,
+        candidates: Vec<String>,
+    },
+    Screen {
+        op: String,
+        problem: String,
+        candidate: String,
+        best_us: Option<f64>,
+    },
+    Gate {
+        op: String,
+        problem: String,
+        candidate: String,
+    },
     /// Contenders are lists of candidates, one a step.
-    Race { op: String, problem: String, contenders: Vec<Vec<String>>, mode: String, budget_ms: u64, seed: u64 },
+    Race {
+        op: String,
+        problem: String,
+        contenders: Vec<Vec<String>>,
+        mode: String,
+        budget_ms: u64,
+        seed: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    Opened { facts: DeviceFacts, timer: TimerRecord },
-    Compiled { warnings: Vec<String> },
-    Screened { result: Screened },
-    Gated { verdict: Verdict, detail: Option<String>, max_error_over_bound: f64, checks: usize, skipped: usize },
-    Raced { result: Raced },
+    Opened {
+        facts: DeviceFacts,
+        timer: TimerRecord,
+    },
+    Compiled {
+        warnings: Vec<String>,
+    },
+    Screened {
+        result: Screened,
+    },
+    Gated {
+        verdict: Verdict,
+        detail: Option<String>,
+        max_error_over_bound: f64,
+        checks: usize,
+        skipped: usize,
+    },
+    Raced {
+        result: Raced,
+    },
     /// The request could not be done; the worker goes on.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }

@@ -37,7 +37,12 @@ pub struct Search {
 
 impl Search {
     /// Every candidate of the capable variants.
-    pub fn new(variants: &[Arc<Variant>], problem: &Problem, facts: &DeviceFacts, seed: u64) -> Result<Self, CatalogueError> {
+    pub fn new(
+        variants: &[Arc<Variant>],
+        problem: &Problem,
+        facts: &DeviceFacts,
+        seed: u64,
+    ) -> Result<Self, CatalogueError> {
         let mut points = Vec::new();
         let mut first = Vec::new();
         for variant in variants {
@@ -89,7 +94,8 @@ impl Search {
     /// pass goes on.
     pub fn next_near_best(&mut self, count: usize) -> Vec<Candidate> {
         let time = |p: &Point| p.us.unwrap_or(f64::INFINITY);
-        let mut best: Vec<usize> = (0..self.points.len()).filter(|i| self.points[*i].us.is_some() && !self.points[*i].vendor).collect();
+        let mut best: Vec<usize> =
+            (0..self.points.len()).filter(|i| self.points[*i].us.is_some() && !self.points[*i].vendor).collect();
         best.sort_by(|a, b| time(&self.points[*a]).total_cmp(&time(&self.points[*b])));
         best.truncate(CENTERS);
         let mut near: Vec<(usize, usize)> = (0..self.points.len())
@@ -182,7 +188,8 @@ mod tests {
 
     fn search(seed: u64) -> Search {
         let text = "[[variant]]\nname=\"a\"\nabout=\"x\"\ntarget=\"cpu\"\nsource=\"a\"\nparams={P=[1,2,3,4,5,6,7,8],Q=[1,2,3,4]}\ndefault={P=4,Q=2}\n[[variant]]\nname=\"v\"\nabout=\"x\"\ntarget=\"cpu\"\nsource=\"v\"\nvendor=\"V\"\nparams={ALGO=[0,1]}\ndefault={ALGO=0}\n";
-        let variants: Vec<Arc<Variant>> = manifest::parse("gemm", "m", text, &|_| None).unwrap().into_iter().map(Arc::new).collect();
+        let variants: Vec<Arc<Variant>> =
+            manifest::parse("gemm", "m", text, &|_| None).unwrap().into_iter().map(Arc::new).collect();
         let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32").unwrap();
         Search::new(&variants, &problem, &DeviceFacts::h200(), seed).unwrap()
     }
@@ -190,7 +197,10 @@ mod tests {
     #[test]
     fn the_first_pass_covers_everything_once() {
         let mut s = search(1);
-        let mut seen: Vec<String> = std::iter::from_fn(|| Some(s.next_random(5)).filter(|v| !v.is_empty())).flatten().map(|c| c.to_string()).collect();
+        let mut seen: Vec<String> = std::iter::from_fn(|| Some(s.next_random(5)).filter(|v| !v.is_empty()))
+            .flatten()
+            .map(|c| c.to_string())
+            .collect();
         assert_eq!(seen[..2], ["a[P=4,Q=2]", "v[ALGO=0]"], "defaults first");
         assert_eq!((seen.len(), s.len(), s.tried()), (34, 34, 34));
         seen.sort();

@@ -29,7 +29,8 @@ impl Spec {
     /// Reads a file, or a built-in spec where `path` names one (`starter`, `specs/seeds.toml`).
     pub fn load(path: &str) -> Result<Spec, SpecError> {
         if Path::new(path).exists() {
-            let text = std::fs::read_to_string(path).map_err(|source| SpecError::Io { file: path.to_string(), source })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|source| SpecError::Io { file: path.to_string(), source })?;
             return Spec::parse(path, &text);
         }
         let name = path.strip_prefix("specs/").unwrap_or(path);
@@ -40,7 +41,10 @@ impl Spec {
             None => {
                 let known: Vec<&str> = embedded::SPECS.iter().map(|(n, _)| *n).collect();
                 let reason = format!("no such file, and no built-in spec of that name ({})", known.join(", "));
-                Err(SpecError::Io { file: path.to_string(), source: std::io::Error::new(std::io::ErrorKind::NotFound, reason) })
+                Err(SpecError::Io {
+                    file: path.to_string(),
+                    source: std::io::Error::new(std::io::ErrorKind::NotFound, reason),
+                })
             }
         }
     }
@@ -72,9 +76,11 @@ impl Spec {
         let entries = entries.ok_or_else(|| fail(1, "there are no [[problems]]".to_string()))?;
         let mut work: Vec<Work> = Vec::new();
         for entry in entries {
-            let entry = entry.as_table().ok_or_else(|| fail(1, "`problems` must be written [[problems]]".to_string()))?;
+            let entry =
+                entry.as_table().ok_or_else(|| fail(1, "`problems` must be written [[problems]]".to_string()))?;
             let template = entry.get("problem").and_then(Value::as_str);
-            let template = template.ok_or_else(|| fail(line_of("[[problems]]"), "an entry needs `problem = \"…\"`".to_string()))?;
+            let template = template
+                .ok_or_else(|| fail(line_of("[[problems]]"), "an entry needs `problem = \"…\"`".to_string()))?;
             let line = line_of(template);
             let op = match entry.get("op") {
                 None => "gemm",

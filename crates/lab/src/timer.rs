@@ -126,7 +126,10 @@ impl Sets {
             }
             let comparison = reference.compare(&got, &output.layout);
             if !comparison.passes() {
-                return Ok(Err(format!("a timed launch left a wrong result: {}", comparison.worst.unwrap_or_default())));
+                return Ok(Err(format!(
+                    "a timed launch left a wrong result: {}",
+                    comparison.worst.unwrap_or_default()
+                )));
             }
             carried = Some(got);
         }
@@ -135,7 +138,11 @@ impl Sets {
 }
 
 /// Fresh inputs for one step; `carried` takes the place of its first operand.
-fn fill_step(device: &Device, problem: &Problem, carried: Option<Buffer>) -> Result<(Vec<Buffer>, Vec<u64>), DeviceError> {
+fn fill_step(
+    device: &Device,
+    problem: &Problem,
+    carried: Option<Buffer>,
+) -> Result<(Vec<Buffer>, Vec<u64>), DeviceError> {
     let queue = device.queue();
     let (mut buffers, mut seeds) = (Vec::new(), Vec::new());
     for (i, operand) in problem.inputs().iter().enumerate() {
@@ -292,10 +299,8 @@ impl Timer {
         let variants = manifest::parse("gemm", "the timer's kernel", SPIN, &read)
             .map_err(kernelsmith_kernels::CatalogueError::from)?;
         let catalogue = Catalogue::builtin()?.with(variants);
-        let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32").map_err(|e| DeviceError::NotOffered {
-            what: "the timer's kernel".to_string(),
-            reason: e.to_string(),
-        })?;
+        let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32")
+            .map_err(|e| DeviceError::NotOffered { what: "the timer's kernel".to_string(), reason: e.to_string() })?;
         let name = match self.device.facts().target {
             Target::Cpu => "spin_cpu",
             _ => "spin_cuda",
@@ -351,7 +356,12 @@ impl Timer {
             }
             reason = format!(
                 "{:.0} µs measured as {:.1}, {:.0} µs as {:.1}, four of {:.0} µs as {:.1}",
-                short as f64 / 1e3, us[0], long as f64 / 1e3, us[1], short as f64 / 1e3, us[2]
+                short as f64 / 1e3,
+                us[0],
+                long as f64 / 1e3,
+                us[1],
+                short as f64 / 1e3,
+                us[2]
             );
         }
         Err(TimerError::SelfTest { device: self.device.id().to_string(), reason })
@@ -400,7 +410,8 @@ fn step_roofline_us(device: &Device, problem: &Problem) -> Option<f64> {
     if facts.memory_bandwidth <= 0.0 || facts.target == Target::Cpu {
         return None;
     }
-    let tensor = problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text("tf32".into()));
+    let tensor =
+        problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text("tf32".into()));
     // Hopper, flops a cycle and multiprocessor: dense tensor for 16-bit and tf32, FMA otherwise.
     let rate = match problem.output().dtype.bytes() {
         2 => 4096.0,

@@ -92,17 +92,30 @@ impl<'a> Tuner<'a> {
         stop: &'a AtomicBool,
     ) -> Self {
         let compilers = Compilers::new(worker.command().clone());
-        Tuner { worker, writer, catalogue, device, options, progress, stop, winners: HashMap::new(), compilers, table: TunedTable::default() }
+        Tuner {
+            worker,
+            writer,
+            catalogue,
+            device,
+            options,
+            progress,
+            stop,
+            winners: HashMap::new(),
+            compilers,
+            table: TunedTable::default(),
+        }
     }
 
     /// Tunes every piece of work that `before` has no results for. Returns all results.
     pub fn run(&mut self, work: &[Work], before: &[Record]) -> Result<Vec<ResultRecord>, TuneError> {
         let start = Instant::now();
         let mut results = Vec::new();
-        let done: Vec<&ResultRecord> = before.iter().filter_map(|r| if let Record::Result(r) = r { Some(r) } else { None }).collect();
+        let done: Vec<&ResultRecord> =
+            before.iter().filter_map(|r| if let Record::Result(r) = r { Some(r) } else { None }).collect();
         for (i, item) in work.iter().enumerate() {
             let text = item.to_string();
-            let mine: Vec<&ResultRecord> = done.iter().copied().filter(|r| r.op == item.op() && r.problem == text).collect();
+            let mine: Vec<&ResultRecord> =
+                done.iter().copied().filter(|r| r.op == item.op() && r.problem == text).collect();
             if mine.len() == Mode::ALL.len() {
                 for record in mine {
                     self.remember(item, record);
@@ -158,13 +171,23 @@ impl<'a> Tuner<'a> {
         let (able, gaps) = self.catalogue.capable(problem, self.device.facts())?;
         let mut gaps: Vec<GapRecord> = gaps
             .into_iter()
-            .map(|g| GapRecord { op: work.op().to_string(), problem: problem.text(), variant: g.variant, reason: g.reason })
+            .map(|g| GapRecord {
+                op: work.op().to_string(),
+                problem: problem.text(),
+                variant: g.variant,
+                reason: g.reason,
+            })
             .collect();
         let mut search = Search::new(&able, problem, self.device.facts(), self.options.seed)?;
         for variant in &able {
             if variant.space(problem, self.device.facts())?.is_empty() {
                 let reason = "no config satisfies its constraints here".to_string();
-                gaps.push(GapRecord { op: work.op().to_string(), problem: problem.text(), variant: variant.name.clone(), reason });
+                gaps.push(GapRecord {
+                    op: work.op().to_string(),
+                    problem: problem.text(),
+                    variant: variant.name.clone(),
+                    reason,
+                });
             }
         }
         for gap in &gaps {
@@ -172,11 +195,11 @@ impl<'a> Tuner<'a> {
         }
         let mut screened: Vec<CandidateRecord> = Vec::new();
         for record in before {
-            if let Record::Candidate(c) = record {
-                if c.problem == problem.text() {
-                    self.learn(&mut search, c);
-                    screened.push(c.clone());
-                }
+            if let Record::Candidate(c) = record
+                && c.problem == problem.text()
+            {
+                self.learn(&mut search, c);
+                screened.push(c.clone());
             }
         }
         self.screen_all(problem, &mut search, &mut screened, share.mul_f64(SCREEN_SHARE), start)?;
@@ -191,7 +214,14 @@ impl<'a> Tuner<'a> {
         }
     }
 
-    fn screen_all(&mut self, problem: &Problem, search: &mut Search, screened: &mut Vec<CandidateRecord>, time: Duration, start: Instant) -> Result<(), TuneError> {
+    fn screen_all(
+        &mut self,
+        problem: &Problem,
+        search: &mut Search,
+        screened: &mut Vec<CandidateRecord>,
+        time: Duration,
+        start: Instant,
+    ) -> Result<(), TuneError> {
         loop {
             self.check_stop()?;
             let spent = start.elapsed();
@@ -239,7 +269,12 @@ impl<'a> Tuner<'a> {
         }
     }
 
-    fn screen(&mut self, problem: &Problem, candidate: &Candidate, best_us: Option<f64>) -> Result<CandidateRecord, TuneError> {
+    fn screen(
+        &mut self,
+        problem: &Problem,
+        candidate: &Candidate,
+        best_us: Option<f64>,
+    ) -> Result<CandidateRecord, TuneError> {
         let request = Request::Screen {
             op: problem.op().to_string(),
             problem: problem.text(),
@@ -280,7 +315,12 @@ impl<'a> Tuner<'a> {
     }
 
     /// Gates candidates in order until `want` have passed. Returns those.
-    fn gate(&mut self, problem: &Problem, candidates: &[Candidate], want: usize) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
+    fn gate(
+        &mut self,
+        problem: &Problem,
+        candidates: &[Candidate],
+        want: usize,
+    ) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
         let mut passed = Vec::new();
         for candidate in candidates {
             self.check_stop()?;
@@ -290,7 +330,10 @@ impl<'a> Tuner<'a> {
                 passed.push((candidate.clone(), record));
             } else {
                 let detail = record.detail.unwrap_or_default();
-                self.progress.note(&format!("{candidate} failed the full gate on {problem}: {} ({detail})", record.verdict.name()));
+                self.progress.note(&format!(
+                    "{candidate} failed the full gate on {problem}: {} ({detail})",
+                    record.verdict.name()
+                ));
             }
             if passed.len() == want {
                 break;
@@ -299,7 +342,14 @@ impl<'a> Tuner<'a> {
         Ok(passed)
     }
 
-    fn finish(&mut self, work: &Work, search: &Search, screened: &[CandidateRecord], gaps: Vec<GapRecord>, left: Duration) -> Result<Vec<ResultRecord>, TuneError> {
+    fn finish(
+        &mut self,
+        work: &Work,
+        search: &Search,
+        screened: &[CandidateRecord],
+        gaps: Vec<GapRecord>,
+        left: Duration,
+    ) -> Result<Vec<ResultRecord>, TuneError> {
         let problem = &work.steps()[0];
         let (ours, vendors) = search.finalists(8, 2);
         self.progress.stage("gate");
@@ -354,9 +404,16 @@ impl<'a> Tuner<'a> {
     }
 
     /// Races contenders in one mode and publishes the row.
-    fn race(&mut self, work: &Work, contenders: &[Contender], mode: Mode, budget: Duration) -> Result<ResultRecord, TuneError> {
+    fn race(
+        &mut self,
+        work: &Work,
+        contenders: &[Contender],
+        mode: Mode,
+        budget: Duration,
+    ) -> Result<ResultRecord, TuneError> {
         self.check_stop()?;
-        let (record, published) = race(self.worker, self.device, work, contenders, mode, budget.min(RACE), self.options.seed)?;
+        let (record, published) =
+            race(self.worker, self.device, work, contenders, mode, budget.min(RACE), self.options.seed)?;
         if let Some(record) = record {
             self.writer.append(&Record::Race(record))?;
         }
@@ -366,7 +423,8 @@ impl<'a> Tuner<'a> {
 
 /// Asks for the full gate on one candidate.
 pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, limit: Duration) -> GateRecord {
-    let request = Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
+    let request =
+        Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
     let mut record = GateRecord {
         op: problem.op().to_string(),
         problem: problem.text(),

@@ -61,7 +61,13 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
             let o = session.gate(&Problem::parse(&op, &problem)?, &candidate.parse()?);
             // An infinite ratio is a mask mismatch; its place in JSON is a large number.
             let ratio = if o.max_error_over_bound.is_finite() { o.max_error_over_bound } else { f64::MAX };
-            Answer::Gated { verdict: o.verdict, detail: o.detail, max_error_over_bound: ratio, checks: o.checks, skipped: o.skipped }
+            Answer::Gated {
+                verdict: o.verdict,
+                detail: o.detail,
+                max_error_over_bound: ratio,
+                checks: o.checks,
+                skipped: o.skipped,
+            }
         }
         Request::Race { op, problem, contenders, mode, budget_ms, seed } => {
             let work = Work::parse(&op, &problem)?;
@@ -82,14 +88,16 @@ fn compile(catalogue: &Catalogue, facts: &DeviceFacts, problem: &Problem, candid
     let mut warnings = Vec::new();
     for candidate in candidates {
         let Ok(variant) = catalogue.admit(candidate, problem, facts) else { continue };
-        let Ok(rendered) = kernelsmith_kernels::render::cuda(catalogue, &variant, &candidate.config, problem, facts) else {
+        let Ok(rendered) = kernelsmith_kernels::render::cuda(catalogue, &variant, &candidate.config, problem, facts)
+        else {
             continue;
         };
         let name = candidate.to_string();
-        if let Ok((_, Some(warning))) = kernelsmith_device::cuda::compile::compile(&rendered, facts.cc, &name, cache.as_ref()) {
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
+        if let Ok((_, Some(warning))) =
+            kernelsmith_device::cuda::compile::compile(&rendered, facts.cc, &name, cache.as_ref())
+            && !warnings.contains(&warning)
+        {
+            warnings.push(warning);
         }
     }
     warnings
@@ -103,7 +111,9 @@ fn compile(_: &Catalogue, _: &DeviceFacts, _: &Problem, _: &[Candidate]) -> Vec<
 /// What a dead or silent worker means for the candidate it had.
 pub fn death(reason: &crate::client::WorkerError) -> (Verdict, String) {
     match reason {
-        crate::client::WorkerError::Timeout(limit) => (Verdict::Timeout, format!("no answer within {:.1} s", limit.as_secs_f64())),
+        crate::client::WorkerError::Timeout(limit) => {
+            (Verdict::Timeout, format!("no answer within {:.1} s", limit.as_secs_f64()))
+        }
         other => (Verdict::Launch, other.to_string()),
     }
 }

@@ -50,7 +50,12 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
         result.max_error_over_bound = Some(gate.max_error_over_bound);
         result.gaps = gaps
             .iter()
-            .map(|g| GapRecord { op: args.op.clone(), problem: problem.text(), variant: g.variant.clone(), reason: g.reason.clone() })
+            .map(|g| GapRecord {
+                op: args.op.clone(),
+                problem: problem.text(),
+                variant: g.variant.clone(),
+                reason: g.reason.clone(),
+            })
             .collect();
         results.push(result);
     }
@@ -81,7 +86,12 @@ fn picked(problem: &Problem, catalogue: &Catalogue, device: &Device) -> Result<C
 }
 
 /// The fastest config of each vendor variant, by a short screening.
-fn vendors(problem: &Problem, catalogue: &Catalogue, device: &Device, worker: &mut Worker) -> Result<Vec<Candidate>, Failure> {
+fn vendors(
+    problem: &Problem,
+    catalogue: &Catalogue,
+    device: &Device,
+    worker: &mut Worker,
+) -> Result<Vec<Candidate>, Failure> {
     let (able, _) = catalogue.capable(problem, device.facts())?;
     let mut out = Vec::new();
     for variant in able.iter().filter(|v| v.vendor.is_some()) {

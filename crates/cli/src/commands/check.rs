@@ -42,7 +42,8 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     for candidate in vendors.iter().filter(|v| !candidates.contains(v)).chain(&candidates) {
         let record = gate_one(&mut worker, &problem, candidate, args.limit);
         if vendors.contains(candidate) && record.verdict == Verdict::Ok {
-            vendor_error = Some(vendor_error.map_or(record.max_error_over_bound, |e: f64| e.min(record.max_error_over_bound)));
+            vendor_error =
+                Some(vendor_error.map_or(record.max_error_over_bound, |e: f64| e.min(record.max_error_over_bound)));
         }
         if candidates.contains(candidate) {
             records.push(record);
@@ -53,9 +54,11 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let fails = |v: Verdict| !matches!(v, Verdict::Ok | Verdict::Unoffered);
     for r in &records {
         if args.common.json {
-            json_line(&json!({"op": r.op, "candidate": r.candidate, "problem": r.problem, "device": device.id().to_string(),
+            json_line(
+                &json!({"op": r.op, "candidate": r.candidate, "problem": r.problem, "device": device.id().to_string(),
                 "verdict": r.verdict.name(), "max_error_over_bound": r.max_error_over_bound, "vendor_error": vendor_error,
-                "checks": r.checks, "skipped": r.skipped, "detail": r.detail}));
+                "checks": r.checks, "skipped": r.skipped, "detail": r.detail}),
+            );
         }
         t.add_row([
             r.candidate.clone(),

@@ -14,11 +14,14 @@ pub fn run(args: &CompareArgs) -> Result<Outcome, Failure> {
     if rows.is_empty() {
         return Err(format!("{} holds no results", args.before.display()).into());
     }
-    let mut t = table(&["problem", "mode", "before µs", "after µs", "speed-up", "of baseline before", "after", "verdict"]);
+    let mut t =
+        table(&["problem", "mode", "before µs", "after µs", "speed-up", "of baseline before", "after", "verdict"]);
     for r in &rows {
         if args.json {
-            json_line(&json!({"op": r.op, "problem": r.problem, "mode": r.mode, "before_us": r.before_us, "after_us": r.after_us,
-                "speedup": r.speedup, "ratio_before": r.ratio_before, "ratio_after": r.ratio_after, "verdict": r.verdict}));
+            json_line(
+                &json!({"op": r.op, "problem": r.problem, "mode": r.mode, "before_us": r.before_us, "after_us": r.after_us,
+                "speedup": r.speedup, "ratio_before": r.ratio_before, "ratio_after": r.ratio_after, "verdict": r.verdict}),
+            );
         }
         t.add_row([
             r.problem.clone(),

@@ -28,13 +28,22 @@ pub fn run(args: &DevicesArgs) -> Result<Outcome, Failure> {
         let gib = f.memory_bytes as f64 / (1u64 << 30) as f64;
         line(&format!("    memory {gib:.1} GiB, last-level cache {:.0} MiB", f.l2_bytes as f64 / (1u64 << 20) as f64));
         if f.sms > 0 {
-            line(&format!("    compute capability {}.{}, {} multiprocessors, {} KiB shared memory a block", f.cc / 10, f.cc % 10, f.sms, f.shared_max >> 10));
+            line(&format!(
+                "    compute capability {}.{}, {} multiprocessors, {} KiB shared memory a block",
+                f.cc / 10,
+                f.cc % 10,
+                f.sms,
+                f.shared_max >> 10
+            ));
         } else {
             line(&format!("    {} threads", f.threads));
         }
         line(&format!("    driver {}", f.driver));
         line(&format!("    compiler {}", f.toolchain));
-        line(&format!("    vendor libraries: {}", if f.libraries.is_empty() { "none".to_string() } else { f.libraries.join(", ") }));
+        line(&format!(
+            "    vendor libraries: {}",
+            if f.libraries.is_empty() { "none".to_string() } else { f.libraries.join(", ") }
+        ));
     }
     for reason in missing {
         if args.json {

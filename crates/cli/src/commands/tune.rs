@@ -9,11 +9,11 @@ use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_lab::evidence::{Record, ResultRecord, Session, Writer};
 use kernelsmith_lab::provenance::{self, write_atomically};
+use kernelsmith_lab::report;
 use kernelsmith_lab::spec::Spec;
 use kernelsmith_lab::tune::{Progress, TuneError, TuneOptions, Tuner};
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
-use kernelsmith_lab::report;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,10 +25,10 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let device = open_device(args.device.as_deref(), args.common.json)?;
     let budget = args.budget.unwrap_or(std::time::Duration::from_secs_f64(spec.budget_s));
     let folder = folder(args, &spec, &device);
-    if let Some(run) = &args.resume {
-        if !run.join(kernelsmith_lab::evidence::FILE).exists() {
-            return Err(format!("{}: there is no evidence to resume", run.display()).into());
-        }
+    if let Some(run) = &args.resume
+        && !run.join(kernelsmith_lab::evidence::FILE).exists()
+    {
+        return Err(format!("{}: there is no evidence to resume", run.display()).into());
     }
     let (mut writer, before) = Writer::open(&folder)?;
     if before.torn > 0 {

@@ -22,7 +22,13 @@ pub fn run(args: &VariantsArgs) -> Result<Outcome, Failure> {
                 json_line(&json!({"op": v.op, "variant": v.name, "target": v.target.name(), "about": v.about,
                     "vendor": v.vendor, "deterministic": v.deterministic, "origin": v.origin.to_string()}));
             }
-            t.add_row([v.name.clone(), v.target.name().to_string(), configs.to_string(), v.about.clone(), v.origin.to_string()]);
+            t.add_row([
+                v.name.clone(),
+                v.target.name().to_string(),
+                configs.to_string(),
+                v.about.clone(),
+                v.origin.to_string(),
+            ]);
         }
         if !args.common.json {
             line(&t.to_string());
@@ -37,13 +43,17 @@ pub fn run(args: &VariantsArgs) -> Result<Outcome, Failure> {
         let space = v.space(&problem, device.facts())?;
         if args.common.json {
             let configs: Vec<String> = space.iter().map(|c| c.to_string()).collect();
-            json_line(&json!({"op": v.op, "variant": v.name, "problem": problem.text(), "capable": true, "configs": configs, "reason": null}));
+            json_line(
+                &json!({"op": v.op, "variant": v.name, "problem": problem.text(), "capable": true, "configs": configs, "reason": null}),
+            );
         }
         t.add_row([v.name.clone(), space.len().to_string(), v.about.clone()]);
     }
     for g in &gaps {
         if args.common.json {
-            json_line(&json!({"op": args.op, "variant": g.variant, "problem": problem.text(), "capable": false, "configs": [], "reason": g.reason}));
+            json_line(
+                &json!({"op": args.op, "variant": g.variant, "problem": problem.text(), "capable": false, "configs": [], "reason": g.reason}),
+            );
         }
         t.add_row([g.variant.clone(), "gap".to_string(), g.reason.clone()]);
     }

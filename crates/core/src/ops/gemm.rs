@@ -326,13 +326,19 @@ impl OpProblem for GemmProblem {
         }
         let shape = |storage| GemmShape { batch: self.batch, m: self.m, n: self.n, k: self.k, storage };
         let fits = |s: &Storage| {
-            GemmProblem::new(shape(*s), self.dtype).map_or(0, |p| usize::from(p.a == self.a) + usize::from(p.b == self.b))
+            GemmProblem::new(shape(*s), self.dtype)
+                .map_or(0, |p| usize::from(p.a == self.a) + usize::from(p.b == self.b))
         };
         // The storage that explains most; earlier names win ties, so text is canonical.
         let storage = Storage::ALL.into_iter().rev().max_by_key(fits).unwrap_or(Storage::ALL[0]);
         parts.push(format!("layout={}", storage.name()));
         if let Ok(plain) = GemmProblem::new(shape(storage), self.dtype) {
-            let operands = [("a", &self.a, &plain.a), ("b", &self.b, &plain.b), ("c", &self.c, &plain.c), ("d", &self.d, &plain.d)];
+            let operands = [
+                ("a", &self.a, &plain.a),
+                ("b", &self.b, &plain.b),
+                ("c", &self.c, &plain.c),
+                ("d", &self.d, &plain.d),
+            ];
             for (name, layout, default) in operands {
                 if layout != default {
                     let s = layout.strides();
@@ -469,9 +475,8 @@ impl OpProblem for GemmProblem {
     }
 }
 
-const KEYS: [&str; 14] = [
-    "batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue",
-];
+const KEYS: [&str; 14] =
+    ["batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue"];
 
 /// Reads `m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu`. `batch`, `compute`, `layout`
 /// (nn), `alpha`, `beta` and `epilogue` are optional; `a=offset@batch:row:column` gives explicit
@@ -517,9 +522,7 @@ pub fn parse(text: &str) -> Result<GemmProblem, ProblemError> {
     };
     let real = |key: &str, default: f64| match get(key) {
         None => Ok(default),
-        Some(v) => {
-            v.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| bad(key, v, "a finite number"))
-        }
+        Some(v) => v.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| bad(key, v, "a finite number")),
     };
     let layout = get("layout").unwrap_or("nn");
     let storage = Storage::ALL
@@ -571,10 +574,8 @@ fn parse_strides(text: &str, shape: &[usize]) -> Option<Layout> {
 /// Odd, prime, empty and tile ± 1 sizes; padded, offset, sliced, flipped, transposed and broadcast views.
 fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
     let mut out = Vec::new();
-    let storage = Storage {
-        a_transposed: GemmProblem::inner(&base.a) == 1,
-        b_transposed: GemmProblem::inner(&base.b) == 1,
-    };
+    let storage =
+        Storage { a_transposed: GemmProblem::inner(&base.a) == 1, b_transposed: GemmProblem::inner(&base.b) == 1 };
     let plain = |batch, m, n, k| {
         let mut p = GemmProblem::new(GemmShape { batch, m, n, k, storage }, base.dtype).ok()?;
         (p.compute, p.alpha, p.beta) = (base.compute, base.alpha, base.beta);
@@ -601,12 +602,8 @@ fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
         out.extend(plain(batch, rows(m), n, k));
     }
     let (batch, m, n, k) = (2, rows(45), 75, 70);
-    let views: [&dyn Fn(&Layout) -> Option<Layout>; 4] = [
-        &|l| padded(l, 3, 1),
-        &|l| padded(l, 8, 8),
-        &|l| sliced(l, 2),
-        &|l| padded(l, 1, 0)?.flip(1).ok(),
-    ];
+    let views: [&dyn Fn(&Layout) -> Option<Layout>; 4] =
+        [&|l| padded(l, 3, 1), &|l| padded(l, 8, 8), &|l| sliced(l, 2), &|l| padded(l, 1, 0)?.flip(1).ok()];
     for view in views {
         let viewed = || {
             let p = plain(batch, m, n, k)?;
@@ -648,9 +645,7 @@ fn padded(layout: &Layout, pad: isize, offset: usize) -> Option<Layout> {
 fn sliced(layout: &Layout, step: isize) -> Option<Layout> {
     let s = layout.strides();
     let stretch = step * step;
-    Layout::strided(layout.shape(), &[s[0] * stretch, s[1] * stretch, s[2] * step], 1)
-        .ok()
-        .filter(|l| !l.may_overlap())
+    Layout::strided(layout.shape(), &[s[0] * stretch, s[1] * stretch, s[2] * step], 1).ok().filter(|l| !l.may_overlap())
 }
 
 #[cfg(test)]

@@ -240,9 +240,10 @@ impl<'a> Oracle<'a> {
     /// A seed that depends on the inputs' values, so the sample cannot be guessed without them.
     fn secret(&self) -> u64 {
         let bytes = self.a.as_bytes();
-        bytes.chunks_exact(8).take(64).fold(0x5eed, |h, c| {
-            hash(h, u64::from_le_bytes(c.try_into().expect("chunks of eight bytes")))
-        })
+        bytes
+            .chunks_exact(8)
+            .take(64)
+            .fold(0x5eed, |h, c| hash(h, u64::from_le_bytes(c.try_into().expect("chunks of eight bytes"))))
     }
 }
 
@@ -393,7 +394,11 @@ mod tests {
     #[test]
     fn empty_k_is_the_epilogue_of_beta_c() {
         let base = parse("m=4,n=4,k=1,dtype=f32,beta=1.5,epilogue=bias").unwrap();
-        let case = base.edge_cases().into_iter().find_map(|p| p.downcast::<GemmProblem>().filter(|p| p.k == 0).cloned()).unwrap();
+        let case = base
+            .edge_cases()
+            .into_iter()
+            .find_map(|p| p.downcast::<GemmProblem>().filter(|p| p.k == 0).cloned())
+            .unwrap();
         let owned = arrays(&case, Inputs::Normal, 1);
         let refs: Vec<&HostArray> = owned.iter().collect();
         let want = reference(&case, &refs, Inputs::Normal, OracleBudget::default());

@@ -133,10 +133,7 @@ impl Problem {
 
     /// Reads `text` as a problem of `op`.
     pub fn parse(op: &str, text: &str) -> Result<Self, ProblemError> {
-        let entry = OPS
-            .iter()
-            .find(|o| o.name == op)
-            .ok_or_else(|| ProblemError::UnknownOp(op.to_string()))?;
+        let entry = OPS.iter().find(|o| o.name == op).ok_or_else(|| ProblemError::UnknownOp(op.to_string()))?;
         (entry.parse)(text)
     }
 

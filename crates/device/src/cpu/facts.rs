@@ -19,7 +19,13 @@ fn last_level_cache() -> Option<i64> {
         .filter_map(|i| read(&format!("/sys/devices/system/cpu/cpu0/cache/index{i}/size")))
         .filter_map(|s| {
             let digits: String = s.chars().take_while(char::is_ascii_digit).collect();
-            let unit = if s.ends_with('K') { 1 << 10 } else if s.ends_with('M') { 1 << 20 } else { 1 };
+            let unit = if s.ends_with('K') {
+                1 << 10
+            } else if s.ends_with('M') {
+                1 << 20
+            } else {
+                1
+            };
             digits.parse::<i64>().ok().map(|x| x * unit)
         })
         .max()

@@ -35,7 +35,8 @@ pub static KERNELS: &[CpuEntry] = entries! {
 
 fn problem(call: &CpuCall) -> Result<GemmProblem, CpuKernelError> {
     let p = call.problem.downcast::<GemmProblem>().cloned();
-    p.filter(|p| p.dtype == kernelsmith_core::DType::F32).ok_or_else(|| CpuKernelError("faults are f32 products".to_string()))
+    p.filter(|p| p.dtype == kernelsmith_core::DType::F32)
+        .ok_or_else(|| CpuKernelError("faults are f32 products".to_string()))
 }
 
 fn value(bytes: &[u8], at: usize) -> f32 {

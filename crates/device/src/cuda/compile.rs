@@ -73,7 +73,8 @@ pub fn resources(log: &str) -> Resources {
     let mut out = Resources::default();
     for line in log.lines() {
         out.stack_bytes = out.stack_bytes.max(before(line, "bytes stack frame"));
-        out.spill_bytes = out.spill_bytes.max(before(line, "bytes spill stores").max(before(line, "bytes spill loads")));
+        out.spill_bytes =
+            out.spill_bytes.max(before(line, "bytes spill stores").max(before(line, "bytes spill loads")));
         out.registers = out.registers.max(before(line, "registers"));
         out.serialised += u32::from(line.contains("C75"));
     }
@@ -82,7 +83,12 @@ pub fn resources(log: &str) -> Resources {
 
 /// Compiles rendered source for a compute capability, or takes it from the cache. A cache that
 /// cannot be written is not an error of the compilation: the second value says what happened.
-pub fn compile(rendered: &Rendered, cc: i64, name: &str, cache: Option<&CompileCache>) -> Result<(Compiled, Option<String>)> {
+pub fn compile(
+    rendered: &Rendered,
+    cc: i64,
+    name: &str,
+    cache: Option<&CompileCache>,
+) -> Result<(Compiled, Option<String>)> {
     let fail = |log: String| DeviceError::Compile { what: name.to_string(), log };
     let (major, minor) = version().map_err(&fail)?;
     let options = options(cc);
@@ -91,7 +97,8 @@ pub fn compile(rendered: &Rendered, cc: i64, name: &str, cache: Option<&CompileC
         return Ok((found, None));
     }
     let compiled = run(rendered, &options, name)?;
-    let warning = cache.and_then(|c| c.put(&key, &compiled).err()).map(|e| format!("the compile cache was not written: {e}"));
+    let warning =
+        cache.and_then(|c| c.put(&key, &compiled).err()).map(|e| format!("the compile cache was not written: {e}"));
     Ok((compiled, warning))
 }
 

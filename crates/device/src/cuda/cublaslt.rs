@@ -46,7 +46,7 @@ impl Handle {
             return Err("libcublasLt was not found".to_string());
         }
         device.bind().map_err(|e| e.to_string())?;
-        let handle = catch_unwind(|| cudarc::cublaslt::result::create_handle())
+        let handle = catch_unwind(cudarc::cublaslt::result::create_handle)
             .map_err(|_| "libcublasLt lacks a symbol".to_string())?
             .map_err(|e| format!("{e:?}"))?;
         let workspace = device.allocate(WORKSPACE).ok_or("no memory for cuBLASLt's workspace")?;
@@ -108,7 +108,8 @@ impl Description {
     fn set<T>(&self, attribute: lt::cublasLtMatmulDescAttributes_t, value: &T) -> Result<()> {
         let bytes = std::mem::size_of::<T>();
         // SAFETY: the descriptor is alive; the library copies `bytes` bytes.
-        let s = unsafe { lt::cublasLtMatmulDescSetAttribute(self.0, attribute, std::ptr::from_ref(value).cast(), bytes) };
+        let s =
+            unsafe { lt::cublasLtMatmulDescSetAttribute(self.0, attribute, std::ptr::from_ref(value).cast(), bytes) };
         status("cublasLtMatmulDescSetAttribute", s)
     }
 }
@@ -135,18 +136,23 @@ impl Stored {
             if columns_inner { (shape[2], shape[1], strides[1]) } else { (shape[1], shape[2], strides[2]) };
         // A single column has no next one: any leading dimension will do.
         let ld = if columns == 1 { rows as isize } else { ld };
-        let stored = Stored { rows: rows as u64, columns: columns as u64, ld: ld as i64, batch_stride: strides[0] as i64 };
+        let stored =
+            Stored { rows: rows as u64, columns: columns as u64, ld: ld as i64, batch_stride: strides[0] as i64 };
         (ld >= rows as isize && strides[0] >= 0).then_some((stored, columns_inner))
     }
 
     fn layout(&self, dtype: lt::cudaDataType, batch: usize) -> Result<MatrixLayout> {
         let made = cudarc::cublaslt::result::create_matrix_layout(dtype, self.rows, self.columns, self.ld);
-        let layout = MatrixLayout(made.map_err(|e| DeviceError::Driver { call: "cublasLtMatrixLayoutCreate", reason: format!("{e:?}") })?);
+        let layout = MatrixLayout(
+            made.map_err(|e| DeviceError::Driver { call: "cublasLtMatrixLayoutCreate", reason: format!("{e:?}") })?,
+        );
         use lt::cublasLtMatrixLayoutAttribute_t::*;
         let count = batch as i32;
         let set = |attribute, value: *const c_void, bytes| {
             // SAFETY: the layout is alive; the library copies `bytes` bytes.
-            status("cublasLtMatrixLayoutSetAttribute", unsafe { lt::cublasLtMatrixLayoutSetAttribute(layout.0, attribute, value, bytes) })
+            status("cublasLtMatrixLayoutSetAttribute", unsafe {
+                lt::cublasLtMatrixLayoutSetAttribute(layout.0, attribute, value, bytes)
+            })
         };
         set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, std::ptr::from_ref(&count).cast(), 4)?;
         set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, std::ptr::from_ref(&self.batch_stride).cast(), 8)?;
@@ -168,7 +174,8 @@ impl CudaDevice {
         let (a, a_inner) = Stored::of(&p.a).ok_or_else(strided)?;
         let (b, b_inner) = Stored::of(&p.b).ok_or_else(strided)?;
         let (d, d_inner) = Stored::of(&p.d).ok_or_else(strided)?;
-        let (c, c_inner) = if p.has_beta() { Stored::of(&p.c).ok_or_else(strided)? } else { Stored::of(&p.d).ok_or_else(strided)? };
+        let (c, c_inner) =
+            if p.has_beta() { Stored::of(&p.c).ok_or_else(strided)? } else { Stored::of(&p.d).ok_or_else(strided)? };
         if c_inner != d_inner {
             return Err(strided());
         }
@@ -199,7 +206,8 @@ impl CudaDevice {
         let op = |t: bool| i32::from(t);
         description.set(CUBLASLT_MATMUL_DESC_TRANSA, &op(transpose.0))?;
         description.set(CUBLASLT_MATMUL_DESC_TRANSB, &op(transpose.1))?;
-        let (epilogue, has_bias) = epilogue(p, d_inner).ok_or_else(|| refuse("an epilogue that cuBLASLt does not fuse".to_string()))?;
+        let (epilogue, has_bias) =
+            epilogue(p, d_inner).ok_or_else(|| refuse("an epilogue that cuBLASLt does not fuse".to_string()))?;
         description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
         let bias = has_bias.then(|| if p.has_beta() { 3 } else { 2 });
         let layouts = [
@@ -210,7 +218,8 @@ impl CudaDevice {
         ];
         let list = heuristics(handle, &description, &layouts, p)?;
         let place = candidate.config.get("ALGO").unwrap_or(0) as usize;
-        let algorithm = *list.get(place).ok_or_else(|| refuse(format!("its heuristic list has {} algorithms", list.len())))?;
+        let algorithm =
+            *list.get(place).ok_or_else(|| refuse(format!("its heuristic list has {} algorithms", list.len())))?;
         Ok(CublasLtProduct {
             description: Mutex::new(description),
             layouts,
@@ -229,7 +238,10 @@ impl CudaDevice {
         let o = &product.operands;
         let description = product.description.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bias) = o.bias {
-            description.set(lt::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &operands[bias].address())?;
+            description.set(
+                lt::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                &operands[bias].address(),
+            )?;
         }
         let (alpha, beta) = ([product.alpha], [product.beta]);
         let (alpha32, beta32) = ([product.alpha as f32], [product.beta as f32]);
@@ -288,7 +300,12 @@ fn epilogue(p: &GemmProblem, d_inner: bool) -> Option<(lt::cublasLtEpilogue_t, b
 }
 
 /// The whole heuristic list, best guess first.
-fn heuristics(handle: &Handle, description: &Description, layouts: &[MatrixLayout; 4], p: &GemmProblem) -> Result<Vec<lt::cublasLtMatmulAlgo_t>> {
+fn heuristics(
+    handle: &Handle,
+    description: &Description,
+    layouts: &[MatrixLayout; 4],
+    p: &GemmProblem,
+) -> Result<Vec<lt::cublasLtMatmulAlgo_t>> {
     struct Preference(lt::cublasLtMatmulPreference_t);
     impl Drop for Preference {
         fn drop(&mut self) {
@@ -297,12 +314,16 @@ fn heuristics(handle: &Handle, description: &Description, layouts: &[MatrixLayou
         }
     }
     let made = cudarc::cublaslt::result::create_matmul_pref();
-    let preference = Preference(made.map_err(|e| DeviceError::Driver { call: "cublasLtMatmulPreferenceCreate", reason: format!("{e:?}") })?);
+    let preference = Preference(
+        made.map_err(|e| DeviceError::Driver { call: "cublasLtMatmulPreferenceCreate", reason: format!("{e:?}") })?,
+    );
     use lt::cublasLtMatmulPreferenceAttributes_t::*;
-    let align = |layout: &Layout| (layout.offset() * p.dtype.bytes()).checked_next_power_of_two().map_or(256, |_| {
-        let bytes = layout.offset() * p.dtype.bytes();
-        if bytes == 0 { 256u32 } else { 1 << bytes.trailing_zeros().min(8) }
-    });
+    let align = |layout: &Layout| {
+        (layout.offset() * p.dtype.bytes()).checked_next_power_of_two().map_or(256, |_| {
+            let bytes = layout.offset() * p.dtype.bytes();
+            if bytes == 0 { 256u32 } else { 1 << bytes.trailing_zeros().min(8) }
+        })
+    };
     let d_row_major = GemmProblem::inner(&p.d) == 0;
     let (first, second) = if d_row_major { (align(&p.b), align(&p.a)) } else { (align(&p.a), align(&p.b)) };
     let settings: [(lt::cublasLtMatmulPreferenceAttributes_t, Vec<u8>); 5] = [
@@ -314,7 +335,9 @@ fn heuristics(handle: &Handle, description: &Description, layouts: &[MatrixLayou
     ];
     for (attribute, value) in &settings {
         // SAFETY: the preference is alive; the library copies the value.
-        let s = unsafe { lt::cublasLtMatmulPreferenceSetAttribute(preference.0, *attribute, value.as_ptr().cast(), value.len()) };
+        let s = unsafe {
+            lt::cublasLtMatmulPreferenceSetAttribute(preference.0, *attribute, value.as_ptr().cast(), value.len())
+        };
         status("cublasLtMatmulPreferenceSetAttribute", s)?;
     }
     // SAFETY: results are plain data; the library fills `count` of them.

@@ -92,7 +92,14 @@ impl CudaProgram {
 struct ArgumentBlock([u8; MAX_BYTES]);
 
 impl CudaDevice {
-    fn module(&self, device: &Device, catalogue: &Catalogue, variant: &Variant, candidate: &Candidate, problem: &Problem) -> Result<Arc<Module>> {
+    fn module(
+        &self,
+        device: &Device,
+        catalogue: &Catalogue,
+        variant: &Variant,
+        candidate: &Candidate,
+        problem: &Problem,
+    ) -> Result<Arc<Module>> {
         let rendered = render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?;
         let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = lock().0.get(&rendered.hash) {
@@ -113,7 +120,14 @@ impl CudaDevice {
     }
 
     /// Compiles, loads and packs a candidate.
-    pub fn program(&self, device: &Device, catalogue: &Catalogue, variant: &Variant, candidate: &Candidate, problem: &Problem) -> Result<CudaProgram> {
+    pub fn program(
+        &self,
+        device: &Device,
+        catalogue: &Catalogue,
+        variant: &Variant,
+        candidate: &Candidate,
+        problem: &Problem,
+    ) -> Result<CudaProgram> {
         let launches = variant.launches(&candidate.config, problem, device.facts())?;
         let module = self.module(device, catalogue, variant, candidate, problem)?;
         let name = candidate.to_string();
@@ -125,15 +139,20 @@ impl CudaDevice {
 
     fn ready(&self, module: &Module, launch: &Launch, name: &str, scratch: &Scratch) -> Result<Ready> {
         let fail = |reason: String| DeviceError::Launch { what: name.to_string(), reason };
-        let entry = CString::new(launch.entry.as_str()).map_err(|_| fail("the entry's name holds a zero byte".to_string()))?;
+        let entry =
+            CString::new(launch.entry.as_str()).map_err(|_| fail("the entry's name holds a zero byte".to_string()))?;
         let mut function = std::ptr::null_mut();
         // SAFETY: the module is loaded; writes one handle.
-        let found = check("cuModuleGetFunction", unsafe { sys::cuModuleGetFunction(&mut function, module.module, entry.as_ptr()) });
+        let found = check("cuModuleGetFunction", unsafe {
+            sys::cuModuleGetFunction(&mut function, module.module, entry.as_ptr())
+        });
         found.map_err(|e| fail(format!("entry `{}`: {e}", launch.entry)))?;
         if launch.shared > SHARED_DEFAULT {
             let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function belongs to the loaded module.
-            let set = check("cuFuncSetAttribute", unsafe { sys::cuFuncSetAttribute(function, attribute, launch.shared as i32) });
+            let set = check("cuFuncSetAttribute", unsafe {
+                sys::cuFuncSetAttribute(function, attribute, launch.shared as i32)
+            });
             set.map_err(|e| fail(format!("{} bytes of shared memory: {e}", launch.shared)))?;
         }
         let mut packer = Packer::default();
@@ -154,7 +173,11 @@ impl CudaDevice {
             }
         }
         if packer.template.len() > MAX_BYTES || packer.offsets.len() > MAX_ARGS {
-            return Err(fail(format!("{} argument bytes in {} arguments, at most {MAX_BYTES} in {MAX_ARGS}", packer.template.len(), packer.offsets.len())));
+            return Err(fail(format!(
+                "{} argument bytes in {} arguments, at most {MAX_BYTES} in {MAX_ARGS}",
+                packer.template.len(),
+                packer.offsets.len()
+            )));
         }
         Ok(Ready {
             function,
@@ -180,7 +203,9 @@ impl CudaDevice {
         self.bind()?;
         let stream = self.stream(queue);
         for ready in &program.launches {
-            ready.launch(stream, operands).map_err(|e| DeviceError::Launch { what: program.name.clone(), reason: e.to_string() })?;
+            ready
+                .launch(stream, operands)
+                .map_err(|e| DeviceError::Launch { what: program.name.clone(), reason: e.to_string() })?;
         }
         Ok(())
     }
@@ -188,7 +213,12 @@ impl CudaDevice {
 
 impl CudaDevice {
     /// A closure that does nothing but the driver's launch calls on packed arguments.
-    pub fn bare<'a>(&'a self, queue: u32, program: &'a CudaProgram, operands: &[Buffer]) -> Result<Box<dyn FnMut() -> Result<()> + 'a>> {
+    pub fn bare<'a>(
+        &'a self,
+        queue: u32,
+        program: &'a CudaProgram,
+        operands: &[Buffer],
+    ) -> Result<Box<dyn FnMut() -> Result<()> + 'a>> {
         self.bind()?;
         let stream = self.stream(queue);
         let mut blocks = program.launches.iter().map(|r| r.pack(operands).map(Box::new)).collect::<Result<Vec<_>>>()?;
@@ -253,7 +283,9 @@ impl Ready {
         };
         // SAFETY: the function's module is alive; there is one pointer for each declared argument,
         // into a block that outlives the call (the driver copies it); buffers were checked.
-        check("cuLaunchKernelEx", unsafe { sys::cuLaunchKernelEx(&config, self.function, pointers.as_mut_ptr(), std::ptr::null_mut()) })
+        check("cuLaunchKernelEx", unsafe {
+            sys::cuLaunchKernelEx(&config, self.function, pointers.as_mut_ptr(), std::ptr::null_mut())
+        })
     }
 }
 

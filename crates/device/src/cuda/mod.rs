@@ -143,7 +143,8 @@ impl CudaDevice {
         // SAFETY: the driver terminated the string.
         self.pci_bus = unsafe { std::ffi::CStr::from_ptr(bus.as_ptr()) }.to_string_lossy().into_owned();
         let nvml_version = self.nvml().and_then(|n| n.sys_driver_version().ok());
-        let toolchain = compile::version().map_or_else(|e| format!("no NVRTC: {e}"), |v| format!("NVRTC {}.{}", v.0, v.1));
+        let toolchain =
+            compile::version().map_or_else(|e| format!("no NVRTC: {e}"), |v| format!("NVRTC {}.{}", v.0, v.1));
         let mut libraries = Vec::new();
         if self.cublaslt_handle().is_ok() {
             libraries.push("cublaslt".to_string());
@@ -182,7 +183,9 @@ impl CudaDevice {
         use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
         let Some(nvml) = self.nvml() else { return Telemetry::default() };
         let by_bus = nvml.device_by_pci_bus_id(self.pci_bus.as_str());
-        let Ok(device) = by_bus.or_else(|_| nvml.device_by_index(self.ordinal as u32)) else { return Telemetry::default() };
+        let Ok(device) = by_bus.or_else(|_| nvml.device_by_index(self.ordinal as u32)) else {
+            return Telemetry::default();
+        };
         Telemetry {
             clock_mhz: device.clock_info(Clock::SM).ok().map(f64::from),
             clock_max_mhz: device.max_clock_info(Clock::SM).ok().map(f64::from),
@@ -245,7 +248,9 @@ impl CudaDevice {
         self.bind()?;
         let stream = self.stream(queue);
         // SAFETY: the caller checked the device range; `data` outlives the copy, which is waited for.
-        check("cuMemcpyHtoDAsync", unsafe { sys::cuMemcpyHtoDAsync_v2(address, data.as_ptr().cast(), data.len(), stream) })?;
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(address, data.as_ptr().cast(), data.len(), stream)
+        })?;
         self.synchronize(queue)
     }
 
@@ -253,7 +258,9 @@ impl CudaDevice {
         self.bind()?;
         let stream = self.stream(queue);
         // SAFETY: as in `upload`.
-        check("cuMemcpyDtoHAsync", unsafe { sys::cuMemcpyDtoHAsync_v2(out.as_mut_ptr().cast(), address, out.len(), stream) })?;
+        check("cuMemcpyDtoHAsync", unsafe {
+            sys::cuMemcpyDtoHAsync_v2(out.as_mut_ptr().cast(), address, out.len(), stream)
+        })?;
         self.synchronize(queue)
     }
 

@@ -151,11 +151,8 @@ impl<'a> Row<'a> {
         let race = about.races.iter().rfind(|race| race.record.mode == result.mode && race.line < line).copied();
         let candidates = about.candidates.iter().filter(|c| c.line < line).copied().collect();
         let gates = about.gates.iter().filter(|gate| gate.line < line).copied().collect();
-        let mut gaps: Vec<Gap> = result
-            .gaps
-            .iter()
-            .map(|gap| Gap { variant: &gap.variant, reason: &gap.reason, line: None })
-            .collect();
+        let mut gaps: Vec<Gap> =
+            result.gaps.iter().map(|gap| Gap { variant: &gap.variant, reason: &gap.reason, line: None }).collect();
         for Lined { line, record } in &about.gaps {
             match gaps.iter_mut().find(|gap| gap.variant == record.variant && gap.reason == record.reason) {
                 Some(gap) => gap.line = Some(*line),

@@ -39,7 +39,11 @@ impl Axis {
     }
 
     fn at(self, x: f64) -> f64 {
-        let place = if self.log { (x / self.low).ln() / (self.high / self.low).ln() } else { (x - self.low) / (self.high - self.low) };
+        let place = if self.log {
+            (x / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (x - self.low) / (self.high - self.low)
+        };
         place.clamp(0.0, 1.0)
     }
 
@@ -190,11 +194,8 @@ pub fn search(candidates: &[Lined<CandidateRecord>]) -> Markup {
     let timed = |c: &CandidateRecord| if c.verdict == Verdict::Ok { median(&c.samples_us) } else { None };
     let times: Vec<Option<f64>> =
         candidates.iter().filter(|c| c.record.vendor.is_none()).map(|c| timed(c.record)).collect();
-    let vendor = candidates
-        .iter()
-        .filter(|c| c.record.vendor.is_some())
-        .filter_map(|c| timed(c.record))
-        .min_by(f64::total_cmp);
+    let vendor =
+        candidates.iter().filter(|c| c.record.vendor.is_some()).filter_map(|c| timed(c.record)).min_by(f64::total_cmp);
     let Some(axis) = Axis::over(times.iter().flatten().copied().chain(vendor)) else { return html! {} };
     let across = |i: usize| (i as f64 + 0.5) / times.len().max(1) as f64 * WIDTH;
     let down = |us: f64| 4.0 + 92.0 * (1.0 - axis.at(us));

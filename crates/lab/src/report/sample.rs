@@ -44,7 +44,9 @@ fn session(seed: usize) -> Session {
         time: "2026-03-24T10:28:17Z".into(),
         device: "cuda:0".into(),
         facts,
-        command: ["smith", "tune", "gemm", "--spec", "specs/qwen2.5 decode.toml", "--budget", "60s"].map(String::from).to_vec(),
+        command: ["smith", "tune", "gemm", "--spec", "specs/qwen2.5 decode.toml", "--budget", "60s"]
+            .map(String::from)
+            .to_vec(),
         version: "0.1.0".into(),
         git_commit: Some("d54951e0c1f3a9b7".into()),
         git_dirty: Some(true),
@@ -56,7 +58,14 @@ fn session(seed: usize) -> Session {
     }
 }
 
-fn problem_records(records: &mut Vec<Record>, noise: &mut Noise, i: usize, problem: &str, flops: f64, candidates: usize) {
+fn problem_records(
+    records: &mut Vec<Record>,
+    noise: &mut Noise,
+    i: usize,
+    problem: &str,
+    flops: f64,
+    candidates: usize,
+) {
     let op = "gemm".to_string();
     let gap = GapRecord {
         op: op.clone(),
@@ -74,7 +83,14 @@ fn problem_records(records: &mut Vec<Record>, noise: &mut Noise, i: usize, probl
         let name = if vendor {
             format!("cublaslt[ALGO={j}]")
         } else {
-            format!("{}[BM={},BN={},STAGES={},SPLIT_K={}]", VARIANTS[j % 5], 64 << (j % 3), 64 << (j % 4), 3 + j % 4, 1 << (j % 4))
+            format!(
+                "{}[BM={},BN={},STAGES={},SPLIT_K={}]",
+                VARIANTS[j % 5],
+                64 << (j % 3),
+                64 << (j % 4),
+                3 + j % 4,
+                1 << (j % 4)
+            )
         };
         let verdict = match j % 17 {
             _ if vendor => Verdict::Ok,
@@ -121,7 +137,17 @@ fn problem_records(records: &mut Vec<Record>, noise: &mut Noise, i: usize, probl
     for mode in ["cold", "hot"] {
         let scale = if mode == "hot" { 0.8 } else { 1.0 };
         let baseline = (!alone).then_some(vendor_us * scale);
-        mode_records(records, noise, i, &gap, mode, best.as_ref().map(|(name, us)| (name.as_str(), us * scale)), baseline, flops, candidates);
+        mode_records(
+            records,
+            noise,
+            i,
+            &gap,
+            mode,
+            best.as_ref().map(|(name, us)| (name.as_str(), us * scale)),
+            baseline,
+            flops,
+            candidates,
+        );
     }
 }
 
@@ -139,7 +165,11 @@ fn mode_records(
 ) {
     let mut contenders = Vec::new();
     let mut add = |candidate: &str, role: &str, us: f64| {
-        contenders.push(ContenderRecord { candidate: candidate.into(), role: role.into(), samples_us: noise.samples(us, 30) });
+        contenders.push(ContenderRecord {
+            candidate: candidate.into(),
+            role: role.into(),
+            samples_us: noise.samples(us, 30),
+        });
     };
     if let Some((name, us)) = best {
         add(name, "candidate", us);
@@ -199,8 +229,12 @@ fn mode_records(
 
 fn detail(verdict: Verdict) -> Option<String> {
     let text = match verdict {
-        Verdict::Compile => "kernel.cu(118): error: static assertion failed: \"BM * BN accumulators exceed the register file\"",
-        Verdict::Wrong => "input family `large range`: element (17, 4031) is 3.2141 and should be 3.2188, 14.2 times its bound",
+        Verdict::Compile => {
+            "kernel.cu(118): error: static assertion failed: \"BM * BN accumulators exceed the register file\""
+        }
+        Verdict::Wrong => {
+            "input family `large range`: element (17, 4031) is 3.2141 and should be 3.2188, 14.2 times its bound"
+        }
         Verdict::Timeout => "no answer within 10 s; the worker was stopped",
         Verdict::Launch => "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: too many resources requested for launch",
         Verdict::Implausible => "0.31 µs is below the floor of 1.12 µs",

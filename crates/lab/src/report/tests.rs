@@ -116,7 +116,9 @@ fn hostile_text_is_shown_and_never_run() {
 #[test]
 fn no_runs_and_empty_runs_are_pages_too() {
     let empty = || Run { name: "empty".into(), records: Vec::new() };
-    for (runs, words) in [(vec![], "No runs"), (vec![empty()], "No results yet"), (vec![empty(), empty()], "No session")] {
+    for (runs, words) in
+        [(vec![], "No runs"), (vec![empty()], "No results yet"), (vec![empty(), empty()], "No session")]
+    {
         let page = render(&runs);
         assert!(page.contains(words), "{words}");
         links_lead_somewhere(&page);

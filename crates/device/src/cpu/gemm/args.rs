@@ -98,8 +98,7 @@ impl<'a, T: Element> Args<'a, T> {
             .map(|((name, layout), bytes)| Ok((typed(&name, bytes, &layout)?, layout)))
             .collect::<Result<Vec<_>, CpuKernelError>>()?;
         let size = call.output.len();
-        let d: &mut [T] =
-            bytemuck::try_cast_slice_mut(call.output).map_err(|e| view_error::<T>("d", size, e))?;
+        let d: &mut [T] = bytemuck::try_cast_slice_mut(call.output).map_err(|e| view_error::<T>("d", size, e))?;
         check_span("d", d.len(), &problem.d)?;
         Ok(Args {
             problem,

@@ -27,11 +27,8 @@ fn product<T: Element>(mut args: Args<'_, T>) -> Result<(), CpuKernelError> {
     let blocks: Vec<(usize, usize)> =
         (0..p.batch).flat_map(|batch| (0..p.m).step_by(rows).map(move |row| (batch, row))).collect();
     let sums = |&(batch, first): &(usize, usize)| block(&args, batch, first, rows.min(p.m - first));
-    let done: Vec<Vec<T::Acc>> = if args.threads() == 1 {
-        blocks.iter().map(sums).collect()
-    } else {
-        blocks.par_iter().map(sums).collect()
-    };
+    let done: Vec<Vec<T::Acc>> =
+        if args.threads() == 1 { blocks.iter().map(sums).collect() } else { blocks.par_iter().map(sums).collect() };
     for ((batch, first), mut sums) in blocks.into_iter().zip(done) {
         for (i, row) in sums.chunks_exact_mut(p.n).enumerate() {
             args.finish_row(batch, first + i, 0, row);

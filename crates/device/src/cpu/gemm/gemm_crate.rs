@@ -61,8 +61,25 @@ unsafe fn multiply<E: 'static>(
     // SAFETY: the caller's contract.
     unsafe {
         gemm::gemm(
-            m, n, k, d.start, d.column_stride, d.row_stride, beta.0, a.start, a.column_stride, a.row_stride, b.start,
-            b.column_stride, b.row_stride, beta.1, alpha, false, false, false, parallelism,
+            m,
+            n,
+            k,
+            d.start,
+            d.column_stride,
+            d.row_stride,
+            beta.0,
+            a.start,
+            a.column_stride,
+            a.row_stride,
+            b.start,
+            b.column_stride,
+            b.row_stride,
+            beta.1,
+            alpha,
+            false,
+            false,
+            false,
+            parallelism,
         );
     }
 }
@@ -73,7 +90,8 @@ fn direct<T: Element>(args: &mut Args<'_, T>, parallelism: Parallelism) {
     args.copy_c();
     let (alpha, beta) = (T::narrow(args.alpha()), T::narrow(T::Acc::from_f64(p.beta)));
     for batch in 0..p.batch {
-        let at = |layout: &kernelsmith_core::Layout| (layout.at(&[batch, 0, 0]), layout.strides()[1], layout.strides()[2]);
+        let at =
+            |layout: &kernelsmith_core::Layout| (layout.at(&[batch, 0, 0]), layout.strides()[1], layout.strides()[2]);
         let view = |slice: &[T], layout| {
             let (start, row_stride, column_stride) = at(layout);
             Matrix { start: slice.as_ptr().wrapping_add(start), row_stride, column_stride }
@@ -82,7 +100,17 @@ fn direct<T: Element>(args: &mut Args<'_, T>, parallelism: Parallelism) {
         let d = Matrix { start: args.d.as_mut_ptr().wrapping_add(start), row_stride, column_stride };
         // SAFETY: `Args` checked every layout against its buffer and D's against overlaps; an
         // empty A or B (k = 0) is not read.
-        unsafe { multiply((p.m, p.n, p.k), d, view(args.a, &p.a), view(args.b, &p.b), alpha, (p.has_beta(), beta), parallelism) };
+        unsafe {
+            multiply(
+                (p.m, p.n, p.k),
+                d,
+                view(args.a, &p.a),
+                view(args.b, &p.b),
+                alpha,
+                (p.has_beta(), beta),
+                parallelism,
+            )
+        };
     }
     args.epilogue_over_d();
 }
@@ -109,7 +137,17 @@ fn half_direct<T: Element>(args: &mut Args<'_, T>, parallelism: Parallelism) {
         let start = args.d.as_mut_ptr().wrapping_add(p.d.at(&[batch, 0, 0])).cast::<f16>();
         let d = Matrix { start, row_stride: s[1], column_stride: s[2] };
         // SAFETY: T is f16 (the caller checked its dtype); layouts were checked by `Args`.
-        unsafe { multiply((p.m, p.n, p.k), d, view(args.a, &p.a), view(args.b, &p.b), f16::ONE, (false, f16::ZERO), parallelism) };
+        unsafe {
+            multiply(
+                (p.m, p.n, p.k),
+                d,
+                view(args.a, &p.a),
+                view(args.b, &p.b),
+                f16::ONE,
+                (false, f16::ZERO),
+                parallelism,
+            )
+        };
     }
 }
 

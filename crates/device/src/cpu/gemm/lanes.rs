@@ -179,10 +179,54 @@ mod x86 {
         }
     }
 
-    lanes!(Avx512, f32, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, |x| _mm512_reduce_add_ps(x));
-    lanes!(Avx512, f64, __m512d, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_add_pd, |x| _mm512_reduce_add_pd(x));
-    lanes!(Avx2, f32, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, |x| sum8(x));
-    lanes!(Avx2, f64, __m256d, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_add_pd, |x| sum4(x));
+    lanes!(
+        Avx512,
+        f32,
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps,
+        |x| _mm512_reduce_add_ps(x)
+    );
+    lanes!(
+        Avx512,
+        f64,
+        __m512d,
+        8,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_fmadd_pd,
+        _mm512_add_pd,
+        |x| _mm512_reduce_add_pd(x)
+    );
+    lanes!(
+        Avx2,
+        f32,
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps,
+        |x| sum8(x)
+    );
+    lanes!(
+        Avx2,
+        f64,
+        __m256d,
+        4,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_fmadd_pd,
+        _mm256_add_pd,
+        |x| sum4(x)
+    );
 
     widen!(Avx512, f32, __m512, from => _mm512_loadu_ps(from));
     widen!(Avx512, f64, __m512d, from => _mm512_loadu_pd(from));
@@ -210,7 +254,8 @@ impl InstructionSet {
     pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+            let avx2 =
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
             if avx2 {
                 let avx512 = is_x86_feature_detected!("avx512f");
                 return if avx512 { InstructionSet::Avx512 } else { InstructionSet::Avx2 };

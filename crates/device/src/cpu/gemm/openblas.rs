@@ -17,7 +17,20 @@ use std::ffi::{CStr, c_char, c_int};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 type Gemm<E> = unsafe extern "C" fn(
-    c_int, c_int, c_int, c_int, c_int, c_int, E, *const E, c_int, *const E, c_int, E, *mut E, c_int,
+    c_int,
+    c_int,
+    c_int,
+    c_int,
+    c_int,
+    c_int,
+    E,
+    *const E,
+    c_int,
+    *const E,
+    c_int,
+    E,
+    *mut E,
+    c_int,
 );
 type Gemv<E> = unsafe extern "C" fn(c_int, c_int, c_int, c_int, E, *const E, c_int, *const E, c_int, E, *mut E, c_int);
 
@@ -79,7 +92,8 @@ fn load(library: Library) -> Option<OpenBlas> {
     // have (64-bit builds are named libopenblas64_). Function pointers are kept with the library.
     unsafe {
         let config: unsafe extern "C" fn() -> *const c_char = *library.get(b"openblas_get_config\0").ok()?;
-        let core: Option<unsafe extern "C" fn() -> *const c_char> = library.get(b"openblas_get_corename\0").ok().map(|f| *f);
+        let core: Option<unsafe extern "C" fn() -> *const c_char> =
+            library.get(b"openblas_get_corename\0").ok().map(|f| *f);
         let mut text = CStr::from_ptr(config()).to_string_lossy().trim().to_string();
         if let Some(core) = core {
             let name = CStr::from_ptr(core()).to_string_lossy();
@@ -220,9 +234,20 @@ fn call_gemm<T: Blas>(blas: &OpenBlas, args: &mut Args<'_, T>, batch: usize, a: 
     // that BLAS reads and writes exactly those; sizes fit 32 bits.
     unsafe {
         (T::functions(blas).0)(
-            order, transpose(a), transpose(b), p.m as c_int, p.n as c_int, p.k as c_int, alpha,
-            args.a.as_ptr().add(at(&p.a)), a.leading, args.b.as_ptr().add(at(&p.b)), b.leading, beta,
-            args.d.as_mut_ptr().add(at(&p.d)), d.leading,
+            order,
+            transpose(a),
+            transpose(b),
+            p.m as c_int,
+            p.n as c_int,
+            p.k as c_int,
+            alpha,
+            args.a.as_ptr().add(at(&p.a)),
+            a.leading,
+            args.b.as_ptr().add(at(&p.b)),
+            b.leading,
+            beta,
+            args.d.as_mut_ptr().add(at(&p.d)),
+            d.leading,
         );
     }
 }
@@ -248,8 +273,18 @@ fn call_gemv<T: Blas>(blas: &OpenBlas, args: &mut Args<'_, T>, batch: usize, a: 
     // SAFETY: as for `call_gemm`; a vector's stride is at least 1 wherever it has two elements.
     unsafe {
         (T::functions(blas).1)(
-            ROW_MAJOR, transpose, sizes.0 as c_int, sizes.1 as c_int, alpha, matrix, stored.leading, x,
-            stride(x_stride, p.k), beta, args.d.as_mut_ptr().add(at(&p.d)), stride(y_stride, outputs),
+            ROW_MAJOR,
+            transpose,
+            sizes.0 as c_int,
+            sizes.1 as c_int,
+            alpha,
+            matrix,
+            stored.leading,
+            x,
+            stride(x_stride, p.k),
+            beta,
+            args.d.as_mut_ptr().add(at(&p.d)),
+            stride(y_stride, outputs),
         );
     }
 }

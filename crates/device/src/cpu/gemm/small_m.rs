@@ -404,7 +404,15 @@ impl<T: Streamed> Work<'_, '_, T> {
     ///
     /// # Safety
     /// The kernels fit the CPU; the columns can be read where k is not 0.
-    unsafe fn dots(&self, batch: usize, b: *const T, b_stride: isize, width: usize, sums: &mut [T::Acc], stride: usize) {
+    unsafe fn dots(
+        &self,
+        batch: usize,
+        b: *const T,
+        b_stride: isize,
+        width: usize,
+        sums: &mut [T::Acc],
+        stride: usize,
+    ) {
         // The columns of a tile are far apart, so that each of its streams runs on from one tile
         // to the next and the CPU's prefetcher follows it.
         let apart = width / self.kernels.rows;
@@ -423,7 +431,17 @@ impl<T: Streamed> Work<'_, '_, T> {
     /// # Safety
     /// The kernels fit the CPU; the columns can be read where k is not 0.
     #[allow(clippy::too_many_arguments)]
-    unsafe fn dot_tile(&self, kernels: &[Dot<T>; 3], batch: usize, b: *const T, b_stride: isize, column: usize, apart: usize, sums: &mut [T::Acc], stride: usize) {
+    unsafe fn dot_tile(
+        &self,
+        kernels: &[Dot<T>; 3],
+        batch: usize,
+        b: *const T,
+        b_stride: isize,
+        column: usize,
+        apart: usize,
+        sums: &mut [T::Acc],
+        stride: usize,
+    ) {
         for (row, kernel) in self.groups() {
             let tile = DotTile {
                 k: self.args.problem.k,

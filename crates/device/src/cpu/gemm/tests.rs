@@ -166,7 +166,16 @@ fn alpha_of_zero_keeps_nan() {
 #[test]
 fn broadcast_and_reversed_operands() {
     for dtype in DTYPES {
-        for views in ["a=0@0:0:1", "a=8@0:0:-1", "a=0@0:1:0", "b=0@0:0:1", "b=0@0:1:0", "b=0@0:0:0", "b=450@0:-50:-1", "a=24@0:-9:2,d=49@0:50:-1"] {
+        for views in [
+            "a=0@0:0:1",
+            "a=8@0:0:-1",
+            "a=0@0:1:0",
+            "b=0@0:0:1",
+            "b=0@0:1:0",
+            "b=0@0:0:0",
+            "b=450@0:-50:-1",
+            "a=24@0:-9:2,d=49@0:50:-1",
+        ] {
             let text = format!("m=3,n=50,k=9,dtype={dtype},{views},epilogue=bias");
             let problem = Problem::parse("gemm", &text.replace("b=450", "b=449")).unwrap();
             for entry in kernels() {
@@ -186,7 +195,8 @@ fn results_do_not_change_between_runs() {
         for config in configs(entry.name) {
             let mut runs = (0..8).map(|_| {
                 let mut out = HostArray::zeros(DType::F32, problem.output().layout.span());
-                let mut call = CpuCall { problem: &problem, config: &config, inputs: &slices, output: out.as_bytes_mut() };
+                let mut call =
+                    CpuCall { problem: &problem, config: &config, inputs: &slices, output: out.as_bytes_mut() };
                 (entry.run)(&mut call).unwrap();
                 out
             });
