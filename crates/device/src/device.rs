@@ -1,5 +1,6 @@
 //! Devices and their buffers.
 
+#[cfg(feature = "cuda")]
 use crate::cache::CompileCache;
 use crate::cpu;
 #[cfg(feature = "cuda")]
@@ -68,6 +69,7 @@ impl RawMemory for Backend {
     }
 
     fn is_drained(&self, queue: u32) -> bool {
+        let _ = queue;
         match self {
             // The CPU finishes a launch before it returns.
             Backend::Cpu => true,
@@ -89,6 +91,7 @@ pub(crate) struct DeviceInner {
     pub id: DeviceId,
     pub facts: DeviceFacts,
     pub backend: Backend,
+    #[cfg(feature = "cuda")]
     pub cache: Option<CompileCache>,
     pool: Pool,
     /// Serialises work on the CPU: one queue runs at a time, so buffers are never raced.
@@ -125,12 +128,12 @@ impl Device {
                 return Err(DeviceError::Unavailable { device: id.to_string(), reason });
             }
         };
-        let cache = CompileCache::default_folder().map(CompileCache::at);
         Ok(Device(Arc::new(DeviceInner {
             id,
             facts,
             backend,
-            cache,
+            #[cfg(feature = "cuda")]
+            cache: CompileCache::default_folder().map(CompileCache::at),
             pool: Pool::default(),
             cpu_turn: Mutex::new(()),
             warnings: Mutex::default(),
@@ -139,17 +142,13 @@ impl Device {
 
     /// Every device that is present, and for each backend that is not, why.
     pub fn discover() -> (Vec<DeviceId>, Vec<String>) {
-        let mut found = Vec::new();
-        let mut missing = Vec::new();
         #[cfg(feature = "cuda")]
-        match cuda::count() {
-            Ok(n) => found.extend((0..n).map(DeviceId::Cuda)),
-            Err(reason) => missing.push(format!("cuda: {reason}")),
-        }
+        let cuda = cuda::count();
         #[cfg(not(feature = "cuda"))]
-        missing.push("cuda: this build has no `cuda` feature".to_string());
-        found.push(DeviceId::Cpu);
-        (found, missing)
+        let cuda: std::result::Result<usize, String> = Err("this build has no `cuda` feature".to_string());
+        let present = cuda.as_ref().copied().unwrap_or(0);
+        let found = (0..present).map(DeviceId::Cuda).chain([DeviceId::Cpu]).collect();
+        (found, cuda.err().map(|reason| format!("cuda: {reason}")).into_iter().collect())
     }
 
     pub fn id(&self) -> DeviceId {
@@ -239,6 +238,7 @@ impl Device {
         std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    #[cfg(feature = "cuda")]
     pub(crate) fn warn(&self, text: String) {
         let mut warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !warnings.contains(&text) {

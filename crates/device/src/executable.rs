@@ -178,7 +178,10 @@ impl Executable {
 
     /// The launch without look-up, checks or argument packing: the yardstick of the dispatch
     /// benchmark (`benches/dispatch.rs`). The closure launches on `operands` each time it is called.
-    pub fn bare<'a>(&'a self, queue: &'a Queue, operands: &'a [Buffer]) -> Result<BareLaunch<'a>> {
+    ///
+    /// # Safety
+    /// On the CPU it takes no turn: nothing else may use the device's memory while it runs.
+    pub unsafe fn bare<'a>(&'a self, queue: &'a Queue, operands: &'a [Buffer]) -> Result<BareLaunch<'a>> {
         self.check(operands)?;
         let launch: BareLaunch<'a> = match (&self.body, &self.device.0.backend) {
             (Body::Cpu(entry), _) => {

@@ -19,3 +19,8 @@ pub use dispatch::Dispatcher;
 pub use error::DeviceError;
 pub use executable::Executable;
 pub use queue::{Event, Graph, Queue};
+
+/// The README's example, compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -164,6 +164,19 @@ pub struct RaceRecord {
     /// Whether the cache was flushed before each sample instead.
     pub flushed: bool,
     pub telemetry: TelemetryRecord,
+    /// Contenders whose timed launches were wrong or implausible.
+    #[serde(default)]
+    pub disqualified: Vec<DisqualifiedRecord>,
+    /// Why the race was not finished, if it was not.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DisqualifiedRecord {
+    pub candidate: String,
+    pub verdict: Verdict,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod gate;
 pub mod protocol;
 pub mod provenance;
+pub mod race;
 pub mod report;
 pub mod search;
 pub mod secret;

@@ -4,12 +4,13 @@
 use crate::client::{Compilers, Worker, WorkerError};
 use crate::evidence::*;
 use crate::protocol::{Answer, Request};
+use crate::provenance;
+use crate::race::{Contender, LONGEST, Purpose, gate_one, race};
 use crate::search::Search;
-use crate::stats::{Interval, median, paired_ratio, verdict};
+use crate::stats::median;
 use crate::timer::Mode;
 use crate::work::Work;
 use crate::worker::death;
-use crate::{provenance, timer};
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
@@ -72,13 +73,6 @@ const SCREEN_SHARE: f64 = 0.6;
 const RANDOM_SHARE: f64 = 0.6;
 /// Candidates compiled and screened at a time.
 const BATCH: usize = 32;
-/// Time of one race at most.
-const RACE: Duration = Duration::from_secs(4);
-
-struct Contender {
-    steps: Vec<Candidate>,
-    role: &'static str,
-}
 
 impl<'a> Tuner<'a> {
     #[allow(clippy::too_many_arguments)]
@@ -413,181 +407,13 @@ impl<'a> Tuner<'a> {
     ) -> Result<ResultRecord, TuneError> {
         self.check_stop()?;
         let (record, published) =
-            race(self.worker, self.device, work, contenders, mode, budget.min(RACE), self.options.seed)?;
+            race(self.worker, self.device, work, contenders, mode, budget.min(LONGEST), Purpose::Tune)?;
         if let Some(record) = record {
+            if let Some(error) = &record.error {
+                self.progress.note(&format!("the {} race on {work} failed: {error}", mode.name()));
+            }
             self.writer.append(&Record::Race(record))?;
         }
         Ok(published)
     }
-}
-
-/// Asks for the full gate on one candidate.
-pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, limit: Duration) -> GateRecord {
-    let request =
-        Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
-    let mut record = GateRecord {
-        op: problem.op().to_string(),
-        problem: problem.text(),
-        candidate: candidate.to_string(),
-        verdict: Verdict::Launch,
-        detail: None,
-        max_error_over_bound: 0.0,
-        checks: 0,
-        skipped: 0,
-    };
-    match worker.ask(&request, limit) {
-        Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
-            if verdict == Verdict::Launch {
-                worker.retire();
-            }
-            GateRecord { verdict, detail, max_error_over_bound, checks, skipped, ..record }
-        }
-        Ok(other) => GateRecord { detail: Some(format!("unexpected answer {other:?}")), ..record },
-        Err(error) => {
-            let (verdict, detail) = death(&error);
-            record.verdict = verdict;
-            record.detail = Some(detail);
-            record
-        }
-    }
-}
-
-/// A race between named candidates outside a sweep: `smith bench`.
-pub fn duel(
-    worker: &mut Worker,
-    device: &Device,
-    work: &Work,
-    candidate: Vec<Candidate>,
-    baselines: Vec<Vec<Candidate>>,
-    mode: Mode,
-    seed: u64,
-) -> Result<(Option<RaceRecord>, ResultRecord), TuneError> {
-    let mut contenders = vec![Contender { steps: candidate, role: "candidate" }];
-    contenders.extend(baselines.into_iter().map(|steps| Contender { steps, role: "baseline" }));
-    race(worker, device, work, &contenders, mode, RACE, seed)
-}
-
-/// A row with nothing in it yet.
-fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
-    ResultRecord {
-        op: work.op().to_string(),
-        problem: work.to_string(),
-        device: device.facts().name.clone(),
-        candidate: None,
-        mode: mode.name().to_string(),
-        us: None,
-        gflops: None,
-        roofline: None,
-        baseline: None,
-        baseline_us: None,
-        ratio: None,
-        ratio_low: None,
-        ratio_high: None,
-        noise_low: None,
-        noise_high: None,
-        verdict: "failed".to_string(),
-        gaps: Vec::new(),
-        max_error_over_bound: None,
-        vendor_error: None,
-        tried: 0,
-        passed: 0,
-        source_hash: None,
-    }
-}
-
-fn name(steps: &[Candidate]) -> String {
-    steps.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(" > ")
-}
-
-fn race(
-    worker: &mut Worker,
-    device: &Device,
-    work: &Work,
-    contenders: &[Contender],
-    mode: Mode,
-    budget: Duration,
-    seed: u64,
-) -> Result<(Option<RaceRecord>, ResultRecord), TuneError> {
-    let mut published = empty_result(device, work, mode);
-    if contenders.is_empty() {
-        return Ok((None, published));
-    }
-    // The first baseline runs twice: the second time it is the control.
-    let control = contenders.iter().position(|c| c.role == "baseline").unwrap_or(0);
-    let mut lines: Vec<(Vec<Candidate>, &str)> = contenders.iter().map(|c| (c.steps.clone(), c.role)).collect();
-    lines.push((contenders[control].steps.clone(), "control"));
-    let request = Request::Race {
-        op: work.op().to_string(),
-        problem: work.to_string(),
-        contenders: lines.iter().map(|(s, _)| s.iter().map(|c| c.to_string()).collect()).collect(),
-        mode: mode.name().to_string(),
-        budget_ms: budget.as_millis() as u64,
-        seed: crate::secret::seed() ^ seed,
-    };
-    let raced = match worker.ask(&request, Duration::from_secs(120) + budget) {
-        Ok(Answer::Raced { result }) => result,
-        Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
-        Err(error @ WorkerError::Start(_)) => return Err(error.into()),
-        // Every contender passed the gate; a race that dies says nothing of which one did it.
-        Err(_) => return Ok((None, published)),
-    };
-    let blocks = raced.samples_us.iter().map(Vec::len).min().unwrap_or(0);
-    let selection = if contenders.len() > 1 { blocks / 3 } else { 0 };
-    let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);
-    let select = |c: &usize| median(&raced.samples_us[*c][..selection.max(1).min(blocks)]);
-    let publish = |c: usize| &raced.samples_us[c][selection..blocks];
-    let with_role = |role: &'static str| {
-        let lines = &lines;
-        (0..lines.len()).filter(move |c| lines[*c].1 == role && !out(*c))
-    };
-    let fastest = |items: Vec<usize>| items.into_iter().min_by(|a, b| select(a).total_cmp(&select(b)));
-    let baseline = fastest(with_role("baseline").collect());
-    let own = fastest(with_role("candidate").collect());
-    // Ours, unless the vendor's is faster by more than noise: then the vendor's is what runs.
-    let winner = match (own, baseline) {
-        (Some(o), Some(b)) if select(&b) < 0.985 * select(&o) => Some(b),
-        (Some(o), _) => Some(o),
-        (None, b) => b,
-    };
-    let ratio = |over: usize, under: usize| paired_ratio(publish(over), publish(under));
-    // The control pairs with the baseline that it repeats.
-    let noise: Option<Interval> = (!out(lines.len() - 1) && !out(control)).then(|| ratio(lines.len() - 1, control));
-    if let Some(w) = winner {
-        let us = median(publish(w));
-        published.candidate = Some(name(&lines[w].0));
-        published.us = Some(us);
-        published.gflops = Some(work.flops() / us / 1e3);
-        published.roofline = timer::roofline_us(device, work).map(|r| r / us);
-        published.noise_low = noise.map(|n| n.low);
-        published.noise_high = noise.map(|n| n.high);
-        published.verdict = "alone".to_string();
-        if let Some(b) = baseline {
-            let r = if b == w { noise.unwrap_or(Interval { value: 1.0, low: 1.0, high: 1.0 }) } else { ratio(b, w) };
-            published.baseline = Some(name(&lines[b].0));
-            published.baseline_us = Some(median(publish(b)));
-            (published.ratio, published.ratio_low, published.ratio_high) = (Some(r.value), Some(r.low), Some(r.high));
-            published.verdict = if b == w { "same".to_string() } else { verdict(r, noise).to_string() };
-        }
-    }
-    let record = RaceRecord {
-        op: work.op().to_string(),
-        problem: work.to_string(),
-        mode: mode.name().to_string(),
-        contenders: lines
-            .iter()
-            .zip(&raced.samples_us)
-            .map(|((steps, role), samples)| ContenderRecord {
-                candidate: name(steps),
-                role: role.to_string(),
-                samples_us: samples.clone(),
-            })
-            .collect(),
-        selection_blocks: selection,
-        launches_per_sample: raced.launches_per_sample,
-        sets: raced.sets,
-        set_bytes: raced.set_bytes,
-        flushed: raced.flushed,
-        telemetry: raced.telemetry,
-    };
-    Ok((Some(record), published))
 }

@@ -11,9 +11,10 @@ use kernelsmith_kernels::{Candidate, Catalogue};
 use kernelsmith_lab::client::Worker;
 use kernelsmith_lab::evidence::{GapRecord, Verdict};
 use kernelsmith_lab::protocol::{Answer, Request};
+use kernelsmith_lab::race::{duel, gate_one};
 use kernelsmith_lab::stats::median;
 use kernelsmith_lab::timer::Mode;
-use kernelsmith_lab::tune::{duel, gate_one};
+
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     let mut results = Vec::new();
     for mode in Mode::ALL {
         let against = baselines.iter().map(|b| vec![b.clone()]).collect();
-        let (_, mut result) = duel(&mut worker, &device, &work, vec![candidate.clone()], against, mode, 1)?;
+        let (_, mut result) = duel(&mut worker, &device, &work, vec![candidate.clone()], against, mode)?;
         result.max_error_over_bound = Some(gate.max_error_over_bound);
         result.gaps = gaps
             .iter()

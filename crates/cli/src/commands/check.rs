@@ -7,7 +7,7 @@ use crate::output::{json_line, line, short, table};
 use kernelsmith_core::Problem;
 use kernelsmith_kernels::Candidate;
 use kernelsmith_lab::evidence::Verdict;
-use kernelsmith_lab::tune::gate_one;
+use kernelsmith_lab::race::gate_one;
 use kernelsmith_lab::worker::catalogue;
 use serde_json::json;
 

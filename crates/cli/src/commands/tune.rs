@@ -34,6 +34,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     if before.torn > 0 {
         eprintln!("{}: the last {} bytes were half a record and are dropped", folder.display(), before.torn);
     }
+    same_run(&before.records, &spec, &device, &folder)?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
@@ -69,7 +70,9 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let results = match outcome {
         Ok(results) => results,
         Err(TuneError::Interrupted(_)) => {
-            eprintln!("smith: stopped; go on with: smith tune --spec {} --resume {}", args.spec, folder.display());
+            let what = args.problem.as_ref().map_or(format!("--spec {}", args.spec), |p| format!("--problem '{p}'"));
+            let device = device.id();
+            eprintln!("smith: stopped; go on with: smith tune {what} --device {device} --resume {}", folder.display());
             return Ok(Outcome::Failed);
         }
         Err(error) => return Err(error.into()),
@@ -100,6 +103,19 @@ fn read_spec(args: &TuneArgs) -> Result<Spec, Failure> {
         return Err(format!("{} has no problems of {}", args.spec, args.op.join(", ")).into());
     }
     Ok(spec)
+}
+
+/// A folder holds one spec on one device.
+fn same_run(before: &[Record], spec: &Spec, device: &Device, folder: &Path) -> Result<(), Failure> {
+    for record in before {
+        let Record::Session(s) = record else { continue };
+        for (what, was, now) in [("spec", &s.spec, &spec.name), ("device", &s.facts.name, &device.facts().name)] {
+            if was != now {
+                return Err(format!("{}: its {what} is `{was}`, not `{now}`", folder.display()).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn folder(args: &TuneArgs, spec: &Spec, device: &Device) -> PathBuf {

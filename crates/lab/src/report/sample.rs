@@ -190,6 +190,8 @@ fn mode_records(
         set_bytes: 151_000_000,
         flushed: false,
         telemetry: telemetry(i),
+        disqualified: Vec::new(),
+        error: None,
     }));
     let ratio = best.zip(baseline_us).map(|((_, us), baseline)| baseline / us);
     let verdict = match (best, ratio) {

@@ -139,6 +139,8 @@ fn missing_pieces_are_dashes() {
         set_bytes: 0,
         flushed: true,
         telemetry: TelemetryRecord::default(),
+        disqualified: Vec::new(),
+        error: None,
     };
     let mut odd = bare_result("m=2");
     (odd.ratio, odd.ratio_low, odd.us) = (Some(f64::NAN), Some(0.0), Some(f64::INFINITY));

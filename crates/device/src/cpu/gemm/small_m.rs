@@ -12,7 +12,7 @@
 //! Bound: the bytes of B over the bandwidth of the memory that holds it; from m ≈ 8 on the cores'
 //! fused multiply-adds.
 //!
-//! `smith bench gemm --problem m=1,n=9728,k=896,dtype=f32,layout=nt --candidate small_m[ROWS=4,THREADS=0]`
+//! `smith bench gemm --problem m=1,n=9728,k=896,dtype=f32,layout=nt --candidate small_m[ROWS=4,THREADS=0,UNROLL=1]`
 
 use super::args::{Args, for_element};
 use super::element::{Accumulator, Element};

@@ -1,0 +1,222 @@
+//! Races: contenders paired and interleaved in one session, and what is published of them.
+
+use crate::client::{Worker, WorkerError};
+use crate::evidence::{
+    ContenderRecord, DisqualifiedRecord, GateRecord, RaceRecord, ResultRecord, TelemetryRecord, Verdict,
+};
+use crate::protocol::{Answer, Request};
+use crate::stats::{Interval, median, paired_ratio, verdict};
+use crate::timer::{self, Mode};
+use crate::work::Work;
+use crate::worker::death;
+use kernelsmith_core::Problem;
+use kernelsmith_device::Device;
+use kernelsmith_kernels::Candidate;
+use std::time::Duration;
+
+/// Time of one race at most.
+pub const LONGEST: Duration = Duration::from_secs(4);
+
+/// One line of a race.
+#[derive(Clone, Debug)]
+pub struct Contender {
+    /// One candidate for each step of the work.
+    pub steps: Vec<Candidate>,
+    /// `candidate`, `baseline` or `control`.
+    pub role: &'static str,
+}
+
+impl Contender {
+    fn name(&self) -> String {
+        self.steps.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(" > ")
+    }
+
+    fn record(&self, samples: &[f64]) -> ContenderRecord {
+        ContenderRecord { candidate: self.name(), role: self.role.to_string(), samples_us: samples.to_vec() }
+    }
+}
+
+/// What a race is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Find what should run: where the vendor's is faster, that is the winner.
+    Tune,
+    /// Judge a candidate: its time is published, win or lose.
+    Judge,
+}
+
+/// Asks for the full gate on one candidate.
+pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, limit: Duration) -> GateRecord {
+    let request =
+        Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
+    let mut record = GateRecord {
+        op: problem.op().to_string(),
+        problem: problem.text(),
+        candidate: candidate.to_string(),
+        verdict: Verdict::Launch,
+        detail: None,
+        max_error_over_bound: 0.0,
+        checks: 0,
+        skipped: 0,
+    };
+    match worker.ask(&request, limit) {
+        Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
+            if verdict == Verdict::Launch {
+                worker.retire();
+            }
+            GateRecord { verdict, detail, max_error_over_bound, checks, skipped, ..record }
+        }
+        Ok(other) => GateRecord { detail: Some(format!("unexpected answer {other:?}")), ..record },
+        Err(error) => {
+            let (verdict, detail) = death(&error);
+            record.verdict = verdict;
+            record.detail = Some(detail);
+            record
+        }
+    }
+}
+
+/// A race between named candidates outside a sweep: `smith bench`.
+pub fn duel(
+    worker: &mut Worker,
+    device: &Device,
+    work: &Work,
+    candidate: Vec<Candidate>,
+    baselines: Vec<Vec<Candidate>>,
+    mode: Mode,
+) -> Result<(Option<RaceRecord>, ResultRecord), WorkerError> {
+    let mut contenders = vec![Contender { steps: candidate, role: "candidate" }];
+    contenders.extend(baselines.into_iter().map(|steps| Contender { steps, role: "baseline" }));
+    race(worker, device, work, &contenders, mode, LONGEST, Purpose::Judge)
+}
+
+/// A row with nothing in it yet.
+fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
+    ResultRecord {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        device: device.facts().name.clone(),
+        candidate: None,
+        mode: mode.name().to_string(),
+        us: None,
+        gflops: None,
+        roofline: None,
+        baseline: None,
+        baseline_us: None,
+        ratio: None,
+        ratio_low: None,
+        ratio_high: None,
+        noise_low: None,
+        noise_high: None,
+        verdict: "failed".to_string(),
+        gaps: Vec::new(),
+        max_error_over_bound: None,
+        vendor_error: None,
+        tried: 0,
+        passed: 0,
+        source_hash: None,
+    }
+}
+
+/// Races contenders in one mode: the record of what was measured, and the row to publish.
+pub fn race(
+    worker: &mut Worker,
+    device: &Device,
+    work: &Work,
+    contenders: &[Contender],
+    mode: Mode,
+    budget: Duration,
+    purpose: Purpose,
+) -> Result<(Option<RaceRecord>, ResultRecord), WorkerError> {
+    let mut published = empty_result(device, work, mode);
+    if contenders.is_empty() {
+        return Ok((None, published));
+    }
+    // The first baseline runs twice: the second time it is the control.
+    let control = contenders.iter().position(|c| c.role == "baseline").unwrap_or(0);
+    let mut lines: Vec<Contender> = contenders.to_vec();
+    lines.push(Contender { steps: contenders[control].steps.clone(), role: "control" });
+    let request = Request::Race {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        contenders: lines.iter().map(|l| l.steps.iter().map(|c| c.to_string()).collect()).collect(),
+        mode: mode.name().to_string(),
+        budget_ms: budget.as_millis() as u64,
+        seed: crate::secret::seed(),
+    };
+    let mut record = RaceRecord {
+        op: work.op().to_string(),
+        problem: work.to_string(),
+        mode: mode.name().to_string(),
+        contenders: lines.iter().map(|l| l.record(&[])).collect(),
+        selection_blocks: 0,
+        launches_per_sample: 0,
+        sets: 0,
+        set_bytes: 0,
+        flushed: false,
+        telemetry: TelemetryRecord::default(),
+        disqualified: Vec::new(),
+        error: None,
+    };
+    let raced = match worker.ask(&request, Duration::from_secs(120) + budget) {
+        Ok(Answer::Raced { result }) => result,
+        Ok(other) => return Err(WorkerError::Answer(format!("{other:?}"))),
+        Err(error @ WorkerError::Start(_)) => return Err(error),
+        // Every contender passed the gate; a race that dies does not say which one did it.
+        Err(error) => {
+            record.error = Some(error.to_string());
+            return Ok((Some(record), published));
+        }
+    };
+    let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);
+    let blocks = raced.samples_us.iter().map(Vec::len).min().unwrap_or(0);
+    let selection = if contenders.len() > 1 { blocks / 3 } else { 0 };
+    record.contenders = lines.iter().zip(&raced.samples_us).map(|(l, samples)| l.record(samples)).collect();
+    record.selection_blocks = selection;
+    record.launches_per_sample = raced.launches_per_sample;
+    (record.sets, record.set_bytes, record.flushed) = (raced.sets, raced.set_bytes, raced.flushed);
+    record.telemetry = raced.telemetry;
+    record.disqualified = raced
+        .disqualified
+        .iter()
+        .map(|(c, verdict, reason)| DisqualifiedRecord {
+            candidate: lines[*c].name(),
+            verdict: *verdict,
+            reason: reason.clone(),
+        })
+        .collect();
+    let select = |c: &usize| median(&raced.samples_us[*c][..selection.max(1).min(blocks)]);
+    let publish = |c: usize| &raced.samples_us[c][selection..blocks];
+    let fastest = |role: &str| {
+        let items = (0..lines.len()).filter(|c| lines[*c].role == role && !out(*c));
+        items.min_by(|a, b| select(a).total_cmp(&select(b)))
+    };
+    let (own, baseline) = (fastest("candidate"), fastest("baseline"));
+    let ratio = |over: usize, under: usize| paired_ratio(publish(over), publish(under));
+    // The control pairs with the baseline that it repeats.
+    let noise: Option<Interval> = (!out(lines.len() - 1) && !out(control)).then(|| ratio(lines.len() - 1, control));
+    let loses = |o: usize, b: usize| select(&b) < 0.985 * select(&o) || verdict(ratio(b, o), noise) == "slower";
+    let winner = match (own, baseline) {
+        (Some(o), Some(b)) if purpose == Purpose::Tune && loses(o, b) => Some(b),
+        (Some(o), _) => Some(o),
+        (None, b) => b.filter(|_| purpose == Purpose::Tune),
+    };
+    let Some(w) = winner else { return Ok((Some(record), published)) };
+    let us = median(publish(w));
+    published.candidate = Some(lines[w].name());
+    published.us = Some(us);
+    published.gflops = Some(work.flops() / us / 1e3);
+    published.roofline = timer::roofline_us(device, work).map(|r| r / us);
+    (published.noise_low, published.noise_high) = (noise.map(|n| n.low), noise.map(|n| n.high));
+    published.verdict = "alone".to_string();
+    if let Some(b) = baseline {
+        // The vendor's own candidate against itself: the control says how far apart that is.
+        let itself = noise.unwrap_or(Interval { value: 1.0, low: 1.0, high: 1.0 });
+        let r = if b == w { itself } else { ratio(b, w) };
+        published.baseline = Some(lines[b].name());
+        published.baseline_us = Some(median(publish(b)));
+        (published.ratio, published.ratio_low, published.ratio_high) = (Some(r.value), Some(r.low), Some(r.high));
+        published.verdict = if b == w { "same".to_string() } else { verdict(r, noise).to_string() };
+    }
+    Ok((Some(record), published))
+}
