@@ -81,7 +81,7 @@ pub struct TuneArgs {
     #[arg(long, value_parser = duration)]
     pub budget: Option<Duration>,
     /// Go on with a run that was stopped
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with = "run")]
     pub resume: Option<PathBuf>,
     /// Folder for the run; runs/<time>-<device>-<spec> when not given
     #[arg(long, value_name = "DIR")]

@@ -5,14 +5,20 @@ use kernelsmith_lab::evidence::ResultRecord;
 use serde_json::{Value, json};
 use std::io::Write;
 
-/// Prints one JSON object on a line of its own. A closed pipe is the reader's decision.
+/// Prints one JSON object on a line of its own.
 pub fn json_line(value: &Value) {
-    let _ = writeln!(std::io::stdout(), "{value}");
+    line(&value.to_string());
 }
 
-/// Prints a line.
+/// Prints a line. A closed pipe is the reader's decision; any other failure loses output, and
+/// ends the program.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("smith: standard output: {error}");
+        std::process::exit(2);
+    }
 }
 
 /// A table without frames.

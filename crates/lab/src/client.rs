@@ -6,8 +6,10 @@ use kernelsmith_kernels::DeviceFacts;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct WorkerCommand {
     pub args: Vec<String>,
     pub device: String,
     pub kernels: Option<PathBuf>,
+    /// Set from outside to give up on whatever is being waited for.
+    pub stop: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,8 @@ pub enum WorkerError {
     Refused(String),
     #[error("the worker's answer does not parse: {0}")]
     Answer(String),
+    #[error("stopped")]
+    Stopped,
 }
 
 /// A worker process, started again after it died.
@@ -46,10 +52,17 @@ struct Running {
     child: Child,
     stdin: ChildStdin,
     lines: Receiver<String>,
+    stop: Arc<AtomicBool>,
 }
 
 /// Opening a device compiles the timer's kernel and tests the timer.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
+/// Times that a worker may fail to come back: on a busy machine the timer's self-test can fail.
+const STARTS: u32 = 5;
+/// Pause before the second start; each one after it is a pause longer.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often a wait looks whether to stop.
+const TICK: Duration = Duration::from_millis(50);
 
 impl Worker {
     pub fn start(command: WorkerCommand) -> Result<Worker, WorkerError> {
@@ -75,7 +88,19 @@ impl Worker {
     /// starts another.
     pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
         if self.running.is_none() {
-            let (running, facts, timer) = Running::start(&self.command)?;
+            // None of these failures is the candidate's, which has not been asked for yet.
+            let mut started = Running::start(&self.command);
+            for again in 1..STARTS {
+                if !matches!(started, Err(WorkerError::Refused(_) | WorkerError::Died(_) | WorkerError::Timeout(_))) {
+                    break;
+                }
+                std::thread::sleep(PAUSE * again);
+                started = Running::start(&self.command);
+            }
+            let (running, facts, timer) = started.map_err(|e| match e {
+                WorkerError::Start(_) | WorkerError::Stopped => e,
+                other => WorkerError::Start(other.to_string()),
+            })?;
             (self.running, self.facts, self.timer) = (Some(running), facts, timer);
             self.starts += 1;
         }
@@ -204,29 +229,36 @@ impl Running {
                 }
             }
         });
-        Ok(Running { child, stdin, lines })
+        Ok(Running { child, stdin, lines, stop: command.stop.clone() })
     }
 
     fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
         let line = serde_json::to_string(request).map_err(|e| WorkerError::Answer(e.to_string()))?;
         let sent = writeln!(self.stdin, "{line}").and_then(|()| self.stdin.flush());
         sent.map_err(|e| WorkerError::Died(e.to_string()))?;
-        match self.lines.recv_timeout(limit) {
-            Ok(text) => serde_json::from_str(&text).map_err(|e| WorkerError::Answer(e.to_string())),
-            Err(RecvTimeoutError::Timeout) => Err(WorkerError::Timeout(limit)),
-            Err(RecvTimeoutError::Disconnected) => Err(WorkerError::Died(String::new())),
+        let start = Instant::now();
+        loop {
+            let left = limit.saturating_sub(start.elapsed());
+            match self.lines.recv_timeout(left.min(TICK)) {
+                Ok(text) => return serde_json::from_str(&text).map_err(|e| WorkerError::Answer(e.to_string())),
+                Err(RecvTimeoutError::Disconnected) => return Err(WorkerError::Died(String::new())),
+                Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => {
+                    return Err(WorkerError::Stopped);
+                }
+                Err(RecvTimeoutError::Timeout) if left <= TICK => return Err(WorkerError::Timeout(limit)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 
     /// Ends the process and says how it went.
     fn end(&mut self, error: WorkerError) -> WorkerError {
-        let late = matches!(error, WorkerError::Timeout(_));
-        if late {
+        let died = matches!(error, WorkerError::Died(_));
+        if !died {
             let _ = self.child.kill();
         }
-        let status = self.child.wait();
-        match (late, status) {
-            (false, Ok(status)) => WorkerError::Died(status.to_string()),
+        match (died, self.child.wait()) {
+            (true, Ok(status)) => WorkerError::Died(status.to_string()),
             _ => error,
         }
     }

@@ -190,16 +190,39 @@ impl Fixture {
 
     /// The whole check: a poisoned run, a run on zeros, equal results, inputs unchanged.
     pub fn check(&self, device: &Device, executable: &Executable) -> Outcome {
-        match self.try_check(&device.queue(), executable) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::fail(verdict_of(&error), error.to_string()),
+        let queue = device.queue();
+        let fail = |error: DeviceError| Outcome::fail(verdict_of(&error), error.to_string());
+        let outcome = self.try_check(&queue, executable).unwrap_or_else(fail);
+        if outcome.verdict != Verdict::Ok {
+            // It may have written to the inputs, which the next candidate is checked with.
+            if let Err(error) = self.upload(&queue) {
+                return fail(error);
+            }
         }
+        outcome
+    }
+
+    /// How the inputs differ from what was uploaded, if they do.
+    fn changed_input(&self, queue: &Queue) -> Result<Option<String>, DeviceError> {
+        for (guarded, array) in self.inputs.iter().zip(&self.arrays) {
+            let (now, fault) = guarded.read(queue, NAN_BYTE)?;
+            let changed =
+                (now.as_bytes() != array.as_bytes()).then(|| format!("changed its input `{}`", guarded.operand.name));
+            if let Some(fault) = fault.or(changed) {
+                return Ok(Some(format!("{}: it {fault}", self.problem)));
+            }
+        }
+        Ok(None)
     }
 
     fn try_check(&self, queue: &Queue, executable: &Executable) -> Result<Outcome, DeviceError> {
         let (mut outcome, first) = self.run(queue, executable, secret::poison())?;
         if outcome.verdict != Verdict::Ok {
             return Ok(outcome);
+        }
+        // Before the second run: that one could put back what the first has changed.
+        if let Some(fault) = self.changed_input(queue)? {
+            return Ok(Outcome::fail(Verdict::Wrong, fault));
         }
         // A kernel that adds to its output, or works only on poisoned memory, shows here.
         let (again, second) = self.run(queue, executable, 0)?;
@@ -212,14 +235,8 @@ impl Fixture {
             outcome.detail = Some(format!("{}: two runs on the same inputs differ", self.problem));
             return Ok(outcome);
         }
-        for (guarded, array) in self.inputs.iter().zip(&self.arrays) {
-            let (now, fault) = guarded.read(queue, NAN_BYTE)?;
-            let changed =
-                (now.as_bytes() != array.as_bytes()).then(|| format!("changed its input `{}`", guarded.operand.name));
-            if let Some(fault) = fault.or(changed) {
-                self.upload(queue)?;
-                return Ok(Outcome::fail(Verdict::Wrong, format!("{}: it {fault}", self.problem)));
-            }
+        if let Some(fault) = self.changed_input(queue)? {
+            return Ok(Outcome::fail(Verdict::Wrong, fault));
         }
         Ok(outcome)
     }

@@ -46,7 +46,15 @@ pub enum Purpose {
 }
 
 /// Asks for the full gate on one candidate.
-pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, limit: Duration) -> GateRecord {
+///
+/// # Errors
+/// There is no worker to ask, or the wait was stopped.
+pub fn gate_one(
+    worker: &mut Worker,
+    problem: &Problem,
+    candidate: &Candidate,
+    limit: Duration,
+) -> Result<GateRecord, WorkerError> {
     let request =
         Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
     let mut record = GateRecord {
@@ -59,7 +67,7 @@ pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, l
         checks: 0,
         skipped: 0,
     };
-    match worker.ask(&request, limit) {
+    Ok(match worker.ask(&request, limit) {
         Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
             if verdict == Verdict::Launch {
                 worker.retire();
@@ -67,13 +75,14 @@ pub fn gate_one(worker: &mut Worker, problem: &Problem, candidate: &Candidate, l
             GateRecord { verdict, detail, max_error_over_bound, checks, skipped, ..record }
         }
         Ok(other) => GateRecord { detail: Some(format!("unexpected answer {other:?}")), ..record },
+        Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error),
         Err(error) => {
             let (verdict, detail) = death(&error);
             record.verdict = verdict;
             record.detail = Some(detail);
             record
         }
-    }
+    })
 }
 
 /// A race between named candidates outside a sweep: `smith bench`.
@@ -161,7 +170,7 @@ pub fn race(
     let raced = match worker.ask(&request, Duration::from_secs(120) + budget) {
         Ok(Answer::Raced { result }) => result,
         Ok(other) => return Err(WorkerError::Answer(format!("{other:?}"))),
-        Err(error @ WorkerError::Start(_)) => return Err(error),
+        Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error),
         // Every contender passed the gate; a race that dies does not say which one did it.
         Err(error) => {
             record.error = Some(error.to_string());

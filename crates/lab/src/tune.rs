@@ -67,6 +67,11 @@ pub struct Tuner<'a> {
     pub table: TunedTable,
 }
 
+/// A problem's weight when the budget is shared out: a launch of a large one takes longer.
+fn weight(work: &Work) -> f64 {
+    1.0 + (work.flops() / 2e9).sqrt()
+}
+
 /// Share of a problem's time for screening; the rest is for the gate and the races.
 const SCREEN_SHARE: f64 = 0.6;
 /// Share of the screening time after which the neighbourhood of the best comes first.
@@ -108,11 +113,15 @@ impl<'a> Tuner<'a> {
             before.iter().filter_map(|r| if let Record::Result(r) = r { Some(r) } else { None }).collect();
         for (i, item) in work.iter().enumerate() {
             let text = item.to_string();
-            let mine: Vec<&ResultRecord> =
-                done.iter().copied().filter(|r| r.op == item.op() && r.problem == text).collect();
+            // The last of each mode: a run killed between the two has one of them twice.
+            let of_mode = |m: &Mode| {
+                done.iter().rev().copied().find(|r| r.op == item.op() && r.problem == text && r.mode == m.name())
+            };
+            let mine: Vec<&ResultRecord> = Mode::ALL.iter().filter_map(of_mode).collect();
             if mine.len() == Mode::ALL.len() {
                 for record in mine {
                     self.remember(item, record);
+                    self.progress.result(record);
                     results.push(record.clone());
                 }
                 continue;
@@ -120,8 +129,13 @@ impl<'a> Tuner<'a> {
             self.check_stop()?;
             self.progress.problem(i, work.len(), &text);
             let left = self.options.budget.saturating_sub(start.elapsed());
-            let share = left.div_f64((work.len() - i) as f64).max(Duration::from_millis(300));
-            let tuned = if item.is_chain() { self.chain(item, share)? } else { self.problem(item, share, before)? };
+            let rest: f64 = work[i..].iter().map(weight).sum();
+            let share = left.mul_f64(weight(item) / rest).max(Duration::from_millis(300));
+            let tuned = if item.is_chain() { self.chain(item, share) } else { self.problem(item, share, before) };
+            let tuned = tuned.map_err(|e| match e {
+                TuneError::Worker(WorkerError::Stopped) => TuneError::Interrupted(self.options.run.clone()),
+                other => other,
+            })?;
             for record in tuned {
                 self.writer.append(&Record::Result(record.clone()))?;
                 self.remember(item, &record);
@@ -278,9 +292,8 @@ impl<'a> Tuner<'a> {
         let result = match self.worker.ask(&request, self.options.candidate_limit) {
             Ok(Answer::Screened { result }) => result,
             Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
-            Err(error @ WorkerError::Start(_)) => return Err(error.into()),
+            Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error.into()),
             Err(error) => {
-                self.check_stop()?;
                 let (verdict, detail) = death(&error);
                 crate::bench_session::Screened::failed(verdict, detail)
             }
@@ -318,7 +331,7 @@ impl<'a> Tuner<'a> {
         let mut passed = Vec::new();
         for candidate in candidates {
             self.check_stop()?;
-            let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4);
+            let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4)?;
             self.writer.append(&Record::Gate(record.clone()))?;
             if record.verdict == Verdict::Ok {
                 passed.push((candidate.clone(), record));

@@ -1,6 +1,6 @@
 //! `smith bench`.
 
-use super::{Failure, open_device, start_worker};
+use super::{Failure, check_fits, open_device, start_worker};
 use crate::Outcome;
 use crate::args::BenchArgs;
 use crate::output::{json_line, line, result_json, results_table};
@@ -26,17 +26,18 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     let problem = Problem::parse(&args.op, &args.problem)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
+    check_fits(&Work::from(problem.clone()), &device)?;
     let candidate = match &args.candidate {
         Some(text) => complete(text, &problem, &catalogue, &device)?,
         None => picked(&problem, &catalogue, &device)?,
     };
-    let mut worker = start_worker(&device, args.common.kernels.as_deref())?;
+    let mut worker = start_worker(&device, args.common.kernels.as_deref(), Default::default())?;
     let baselines = match args.vs.as_str() {
         "baseline" => vendors(&problem, &catalogue, &device, &mut worker)?,
         other => vec![complete(other, &problem, &catalogue, &device)?],
     };
     // A time without a passed gate is not a result.
-    let gate = gate_one(&mut worker, &problem, &candidate, LIMIT);
+    let gate = gate_one(&mut worker, &problem, &candidate, LIMIT)?;
     if gate.verdict != Verdict::Ok {
         let detail = gate.detail.unwrap_or_default();
         eprintln!("smith: {candidate} failed the gate: {} ({detail})", gate.verdict.name());

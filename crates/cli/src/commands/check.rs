@@ -1,6 +1,6 @@
 //! `smith check`.
 
-use super::{Failure, open_device, start_worker};
+use super::{Failure, check_fits, open_device, start_worker};
 use crate::Outcome;
 use crate::args::CheckArgs;
 use crate::output::{json_line, line, short, table};
@@ -8,6 +8,7 @@ use kernelsmith_core::Problem;
 use kernelsmith_kernels::Candidate;
 use kernelsmith_lab::evidence::Verdict;
 use kernelsmith_lab::race::gate_one;
+use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
 use serde_json::json;
 
@@ -15,6 +16,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let problem = Problem::parse(&args.op, &args.problem)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
+    check_fits(&Work::from(problem.clone()), &device)?;
     let (able, gaps) = catalogue.capable(&problem, device.facts())?;
     let mut candidates = Vec::new();
     let mut vendors = Vec::new();
@@ -35,12 +37,12 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         catalogue.admit(&candidate, &problem, device.facts())?;
         candidates = vec![candidate];
     }
-    let mut worker = start_worker(&device, args.common.kernels.as_deref())?;
+    let mut worker = start_worker(&device, args.common.kernels.as_deref(), Default::default())?;
     // The vendors' own error on this problem, for comparison: the smallest of them.
     let mut vendor_error: Option<f64> = None;
     let mut records = Vec::new();
     for candidate in vendors.iter().filter(|v| !candidates.contains(v)).chain(&candidates) {
-        let record = gate_one(&mut worker, &problem, candidate, args.limit);
+        let record = gate_one(&mut worker, &problem, candidate, args.limit)?;
         if vendors.contains(candidate) && record.verdict == Verdict::Ok {
             vendor_error =
                 Some(vendor_error.map_or(record.max_error_over_bound, |e: f64| e.min(record.max_error_over_bound)));

@@ -11,7 +11,10 @@ pub mod worker;
 
 use kernelsmith_device::{Device, DeviceId};
 use kernelsmith_lab::client::{Worker, WorkerCommand};
+use kernelsmith_lab::work::Work;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -32,12 +35,24 @@ pub fn open_device(name: Option<&str>, quiet: bool) -> Result<Device, Failure> {
 }
 
 /// Starts a worker process of this same program.
-pub fn start_worker(device: &Device, kernels: Option<&Path>) -> Result<Worker, Failure> {
+pub fn start_worker(device: &Device, kernels: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Worker, Failure> {
     let kernels = kernels.map(std::path::absolute).transpose()?;
     Ok(Worker::start(WorkerCommand {
         program: std::env::current_exe()?,
         args: vec!["__worker".to_string()],
         device: device.id().to_string(),
         kernels,
+        stop,
     })?)
+}
+
+/// Says so where a piece of work cannot fit: the lab holds its operands twice at least.
+pub fn check_fits(work: &Work, device: &Device) -> Result<(), Failure> {
+    let (need, there) = (2.0 * work.buffer_bytes() as f64, device.facts().memory_bytes as f64);
+    let gib = |bytes: f64| bytes / (1u64 << 30) as f64;
+    if need <= there {
+        return Ok(());
+    }
+    Err(format!("{work} needs {:.1} GiB (its operands twice), {} has {:.1} GiB", gib(need), device.id(), gib(there))
+        .into())
 }

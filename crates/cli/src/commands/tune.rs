@@ -1,6 +1,6 @@
 //! `smith tune`.
 
-use super::{Failure, open_device, start_worker};
+use super::{Failure, check_fits, open_device, start_worker};
 use crate::Outcome;
 use crate::args::TuneArgs;
 use crate::output::{json_line, line, result_json, results_table, short};
@@ -23,6 +23,17 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let spec = read_spec(args)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
+    // A bad problem or manifest is refused before there is a run folder.
+    spec.work.iter().try_for_each(|w| check_fits(w, &device))?;
+    for problem in spec.work.iter().flat_map(Work::steps) {
+        for variant in catalogue.capable(problem, device.facts())?.0 {
+            variant.fallback(problem, device.facts())?;
+        }
+    }
+    if !args.no_install {
+        // What cannot be installed into is better known now than after the sweep.
+        TunedTable::load(device.facts(), TunedTable::user_folder().as_deref())?;
+    }
     let budget = args.budget.unwrap_or(std::time::Duration::from_secs_f64(spec.budget_s));
     let folder = folder(args, &spec, &device);
     if let Some(run) = &args.resume
@@ -38,7 +49,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
-    let mut worker = start_worker(&device, args.common.kernels.as_deref())?;
+    let mut worker = start_worker(&device, args.common.kernels.as_deref(), stop.clone())?;
     let (git_commit, git_dirty) = provenance::git();
     writer.append(&Record::Session(Session {
         time: provenance::now(),
@@ -70,9 +81,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let results = match outcome {
         Ok(results) => results,
         Err(TuneError::Interrupted(_)) => {
-            let what = args.problem.as_ref().map_or(format!("--spec {}", args.spec), |p| format!("--problem '{p}'"));
-            let device = device.id();
-            eprintln!("smith: stopped; go on with: smith tune {what} --device {device} --resume {}", folder.display());
+            eprintln!("smith: stopped; go on with: {}", resume_command(&folder));
             return Ok(Outcome::Failed);
         }
         Err(error) => return Err(error.into()),
@@ -124,6 +133,21 @@ fn folder(args: &TuneArgs, spec: &Spec, device: &Device) -> PathBuf {
         Path::new("runs").join(format!("{}-{slug}-{}", provenance::stamp(), spec.name))
     };
     args.resume.clone().or_else(|| args.run.clone()).unwrap_or_else(fresh)
+}
+
+/// This command again, on the run that it made.
+fn resume_command(folder: &Path) -> String {
+    let mut words = vec!["smith".to_string()];
+    let mut given = std::env::args().skip(1);
+    while let Some(word) = given.next() {
+        let key = word.split('=').next().unwrap_or_default();
+        if !["--run", "--resume"].contains(&key) {
+            words.push(if word.contains([' ', '>', '[']) { format!("'{word}'") } else { word });
+        } else if key == word {
+            given.next();
+        }
+    }
+    format!("{} --resume {}", words.join(" "), folder.display())
 }
 
 /// The tuned table (in the run and for the user) and the report.

@@ -117,11 +117,12 @@ fn writes_outside(call: &mut CpuCall) -> Outcome {
     Ok(())
 }
 
+/// Whoever runs next with these inputs gets another result.
 fn changes_input(call: &mut CpuCall) -> Outcome {
     product(call, |_| {})?;
     let a = call.inputs[0].as_ptr().cast_mut();
     // SAFETY: none: the planted fault writes to an input. The bytes are those of a live buffer.
-    unsafe { std::ptr::write_volatile(a, std::ptr::read_volatile(a) ^ 1) };
+    unsafe { std::ptr::write_volatile(a.add(3), std::ptr::read_volatile(a.add(3)).wrapping_add(1)) };
     Ok(())
 }
 
