@@ -1,7 +1,6 @@
 //! Where and when a run was made.
 
 use std::path::Path;
-use std::process::Command;
 
 /// Now, RFC 3339, to the second.
 pub fn now() -> String {
@@ -14,16 +13,11 @@ pub fn stamp() -> String {
     jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%dT%H%M%S").to_string()
 }
 
-/// Commit and dirty state of the checkout in the current folder, if it is one.
+/// The commit that this program was built from, and whether its sources had changes then;
+/// nothing where it was built outside a checkout.
 pub fn git() -> (Option<String>, Option<bool>) {
-    let run = |args: &[&str]| {
-        let output = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    // A checkout copied without its history says so in the environment.
-    let commit = std::env::var("KERNELSMITH_COMMIT").ok().or_else(|| run(&["rev-parse", "HEAD"]));
-    let dirty = run(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty());
-    (commit, dirty)
+    let dirty = option_env!("KERNELSMITH_DIRTY").and_then(|d| d.parse().ok());
+    (option_env!("KERNELSMITH_COMMIT").map(str::to_string), dirty)
 }
 
 pub fn host() -> String {
