@@ -220,16 +220,8 @@ impl Device {
     /// Waits until the work that earlier launches left behind has stopped. Thread pools of the
     /// CPU's libraries spin for a while after a call and would slow whoever runs next.
     pub fn settle(&self) {
-        if self.id() != DeviceId::Cpu {
-            return;
-        }
-        let slice = std::time::Duration::from_millis(1);
-        for _ in 0..60 {
-            let before = cpu::memory::process_seconds();
-            std::thread::sleep(slice);
-            if cpu::memory::process_seconds() - before < 0.2 * slice.as_secs_f64() {
-                return;
-            }
+        if self.id() == DeviceId::Cpu {
+            cpu::idle::wait_for_other_threads();
         }
     }
 

@@ -209,22 +209,31 @@ impl Bench {
 
     /// One sample, µs a launch.
     pub fn sample(&mut self, timer: &Timer, sets: &Sets, mode: Mode) -> Result<f64, DeviceError> {
-        timer.device.settle();
-        match mode {
-            Mode::Hot => {
-                self.last_set = 0;
-                Ok(timer.time(&self.hot)? / self.hot_launches as f64)
-            }
-            Mode::Cold => {
-                if let Some(flush) = &sets.flush {
-                    timer.device.queue().fill(flush, secret::poison())?;
-                }
-                let group = self.cursor % self.cold.len();
-                self.cursor += 1;
-                self.last_set = (group * self.cold_launches) % sets.len();
-                Ok(timer.time(&self.cold[group])? / self.cold_launches as f64)
+        let queue = timer.device.queue();
+        let group = self.cursor % self.cold.len();
+        let graph = match mode {
+            Mode::Cold => &self.cold[group],
+            Mode::Hot => &self.hot,
+        };
+        if timer.device.id() == DeviceId::Cpu {
+            // After a pause cores sleep and threads must find their places again: an untimed
+            // replay first. Cold rotation stays as long: what was just used comes last.
+            timer.device.settle();
+            let before = match mode {
+                Mode::Cold => &self.cold[(self.cursor + self.cold.len() - 1) % self.cold.len()],
+                Mode::Hot => &self.hot,
+            };
+            queue.replay(before)?;
+        }
+        self.last_set = 0;
+        if mode == Mode::Cold {
+            self.cursor += 1;
+            self.last_set = (group * self.cold_launches) % sets.len();
+            if let Some(flush) = &sets.flush {
+                queue.fill(flush, secret::poison())?;
             }
         }
+        Ok(timer.time(graph)? / self.launches(mode) as f64)
     }
 
     /// The set that the last sample's first launch wrote.

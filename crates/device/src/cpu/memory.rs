@@ -89,17 +89,3 @@ impl Drop for Fenced {
         let _ = (self.base, self.mapped);
     }
 }
-
-/// Processor time that this process has used, in seconds.
-#[cfg(unix)]
-pub fn process_seconds() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes one timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-#[cfg(not(unix))]
-pub fn process_seconds() -> f64 {
-    0.0
-}

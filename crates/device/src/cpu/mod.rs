@@ -3,6 +3,7 @@
 pub mod facts;
 pub mod faults;
 pub mod gemm;
+pub mod idle;
 pub mod kernel;
 pub mod memory;
 pub mod spin;

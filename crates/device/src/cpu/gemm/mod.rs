@@ -8,6 +8,7 @@ mod element;
 mod gemm_crate;
 mod lanes;
 pub mod openblas;
+mod placement;
 mod small_m;
 mod team;
 #[cfg(test)]
@@ -21,6 +22,7 @@ macro_rules! source {
             include_str!("args.rs"),
             include_str!("element.rs"),
             include_str!("lanes.rs"),
+            include_str!("placement.rs"),
             include_str!("team.rs")
         )
     };

@@ -7,6 +7,7 @@
 //! pieces from the ends of the others' ranges. A helper that wakes up late finds nothing left and
 //! costs nothing.
 
+use super::placement;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -35,6 +36,8 @@ struct Team {
     work: UnsafeCell<Option<*const Work>>,
     done: AtomicUsize,
     panicked: AtomicBool,
+    /// Processor of the caller when it published the work.
+    caller: AtomicUsize,
     /// Held by the caller whose work is published.
     helpers: Mutex<Vec<Helper>>,
 }
@@ -52,6 +55,7 @@ static TEAM: Team = Team {
     work: UnsafeCell::new(None),
     done: AtomicUsize::new(0),
     panicked: AtomicBool::new(false),
+    caller: AtomicUsize::new(usize::MAX),
     helpers: Mutex::new(Vec::new()),
 };
 
@@ -117,6 +121,7 @@ impl Team {
     fn run(&self, helpers: &[Helper], wanted: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
         self.done.store(0, Ordering::Relaxed);
         self.panicked.store(false, Ordering::Relaxed);
+        self.caller.store(placement::current().unwrap_or(usize::MAX), Ordering::Relaxed);
         // SAFETY: only the lifetime changes; nobody calls the work after this function returns,
         // because it waits for every claimed piece and leaves none to claim.
         let erased = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) };
@@ -169,10 +174,20 @@ impl Team {
         self.done.fetch_add(1, Ordering::Release);
     }
 
+    /// Leaves the caller's processor to the caller.
+    fn make_room(&self) {
+        if let Some(here) = placement::current()
+            && here == self.caller.load(Ordering::Relaxed)
+        {
+            placement::leave(here);
+        }
+    }
+
     fn help(&self, index: usize, asleep: &AtomicBool) -> ! {
         loop {
             let mut since = Instant::now();
             while since.elapsed() < WATCH {
+                self.make_room();
                 for _ in 0..64 {
                     if self.work_as(index + 1) {
                         since = Instant::now();
