@@ -11,6 +11,9 @@ const CENTERS: usize = 3;
 /// Steps of parameter values within which a config is a neighbour.
 const NEAR: usize = 2;
 
+/// Vendors' candidates this much slower than the vendors' best are not raced.
+const CLOSE: f64 = 1.2;
+
 /// One candidate of the space.
 #[derive(Clone, Debug)]
 struct Point {
@@ -161,13 +164,16 @@ impl Search {
         self.points.iter().filter_map(|p| p.us).min_by(f64::total_cmp)
     }
 
-    /// The fastest candidates: up to `own` of ours, and up to `vendor` of each vendor variant.
+    /// The fastest candidates: up to `own` of ours, and up to `vendor` of each vendor variant
+    /// that comes near the vendors' best.
     pub fn finalists(&self, own: usize, vendor: usize) -> (Vec<Candidate>, Vec<Candidate>) {
         let mut ranked: Vec<&Point> = self.points.iter().filter(|p| p.us.is_some()).collect();
         ranked.sort_by(|a, b| a.us.unwrap_or(f64::INFINITY).total_cmp(&b.us.unwrap_or(f64::INFINITY)));
         let ours = ranked.iter().filter(|p| !p.vendor).take(own).map(|p| p.candidate.clone()).collect();
+        let best_vendor = ranked.iter().find(|p| p.vendor).and_then(|p| p.us).unwrap_or(f64::INFINITY);
+        let close = |p: &&&Point| p.vendor && p.us.is_some_and(|us| us <= CLOSE * best_vendor);
         let mut vendors: Vec<Candidate> = Vec::new();
-        for point in ranked.iter().filter(|p| p.vendor) {
+        for point in ranked.iter().filter(close) {
             if vendors.iter().filter(|c| c.variant == point.candidate.variant).count() < vendor {
                 vendors.push(point.candidate.clone());
             }

@@ -73,7 +73,7 @@ fn weight(work: &Work) -> f64 {
 }
 
 /// Share of a problem's time for screening; the rest is for the gate and the races.
-const SCREEN_SHARE: f64 = 0.6;
+const SCREEN_SHARE: f64 = 0.4;
 /// Share of the screening time after which the neighbourhood of the best comes first.
 const RANDOM_SHARE: f64 = 0.6;
 /// Candidates compiled and screened at a time.
