@@ -27,7 +27,8 @@ pub struct Contender {
 }
 
 impl Contender {
-    fn name(&self) -> String {
+    /// The candidates' names, joined by `>`.
+    pub fn name(&self) -> String {
         self.steps.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(" > ")
     }
 

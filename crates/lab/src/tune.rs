@@ -410,7 +410,8 @@ impl<'a> Tuner<'a> {
         Ok(out)
     }
 
-    /// Races contenders in one mode and publishes the row.
+    /// Races contenders in one mode and publishes the row. A race that cannot tell is followed by
+    /// a longer one between the winner and the baseline, on fresh samples.
     fn race(
         &mut self,
         work: &Work,
@@ -418,9 +419,28 @@ impl<'a> Tuner<'a> {
         mode: Mode,
         budget: Duration,
     ) -> Result<ResultRecord, TuneError> {
+        let published = self.race_once(work, contenders, mode, budget.min(LONGEST))?;
+        if published.verdict != "ambiguous" {
+            return Ok(published);
+        }
+        let named = |name: &Option<String>, role: &str| {
+            let found = contenders.iter().find(|c| c.role == role && Some(c.name()) == *name);
+            found.cloned()
+        };
+        let pair = [named(&published.candidate, "candidate"), named(&published.baseline, "baseline")];
+        let [Some(winner), Some(baseline)] = pair else { return Ok(published) };
+        self.race_once(work, &[winner, baseline], mode, LONGEST)
+    }
+
+    fn race_once(
+        &mut self,
+        work: &Work,
+        contenders: &[Contender],
+        mode: Mode,
+        budget: Duration,
+    ) -> Result<ResultRecord, TuneError> {
         self.check_stop()?;
-        let (record, published) =
-            race(self.worker, self.device, work, contenders, mode, budget.min(LONGEST), Purpose::Tune)?;
+        let (record, published) = race(self.worker, self.device, work, contenders, mode, budget, Purpose::Tune)?;
         if let Some(record) = record {
             if let Some(error) = &record.error {
                 self.progress.note(&format!("the {} race on {work} failed: {error}", mode.name()));
