@@ -101,10 +101,12 @@ impl Search {
             (0..self.points.len()).filter(|i| self.points[*i].us.is_some() && !self.points[*i].vendor).collect();
         best.sort_by(|a, b| time(&self.points[*a]).total_cmp(&time(&self.points[*b])));
         best.truncate(CENTERS);
-        let mut near: Vec<(usize, usize)> = (0..self.points.len())
+        // By distance, then by how fast the centre is.
+        let nearest = |i: usize| best.iter().enumerate().map(|(rank, c)| (self.distance(*c, i), rank)).min();
+        let mut near: Vec<((usize, usize), usize)> = (0..self.points.len())
             .filter(|i| !self.points[*i].tried)
-            .filter_map(|i| best.iter().map(|c| self.distance(*c, i)).min().map(|d| (d, i)))
-            .filter(|(d, _)| *d <= NEAR)
+            .filter_map(|i| nearest(i).map(|place| (place, i)))
+            .filter(|((distance, _), _)| *distance <= NEAR)
             .collect();
         near.sort_unstable();
         let mut out = Vec::new();

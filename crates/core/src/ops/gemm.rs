@@ -144,7 +144,7 @@ pub struct GemmShape {
     pub storage: Storage,
 }
 
-fn stored(batch: usize, rows: usize, cols: usize, transposed: bool) -> Option<Layout> {
+pub(super) fn stored(batch: usize, rows: usize, cols: usize, transposed: bool) -> Option<Layout> {
     if transposed {
         Layout::contiguous(&[batch, cols, rows]).ok()?.transpose(1, 2).ok()
     } else {
@@ -450,7 +450,7 @@ impl OpProblem for GemmProblem {
     }
 
     fn edge_cases(&self) -> Vec<Problem> {
-        edge_cases(self)
+        super::gemm_edges::edge_cases(self)
     }
 
     fn fingerprint(&self) -> u64 {
@@ -569,83 +569,6 @@ fn parse_strides(text: &str, shape: &[usize]) -> Option<Layout> {
     let (offset, strides) = text.split_once('@')?;
     let strides: Vec<isize> = strides.split(':').map(|s| s.parse().ok()).collect::<Option<_>>()?;
     Layout::strided(shape, &strides, offset.parse().ok()?).ok()
-}
-
-/// Odd, prime, empty and tile ± 1 sizes; padded, offset, sliced, flipped, transposed and broadcast views.
-fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
-    let mut out = Vec::new();
-    let storage =
-        Storage { a_transposed: GemmProblem::inner(&base.a) == 1, b_transposed: GemmProblem::inner(&base.b) == 1 };
-    let plain = |batch, m, n, k| {
-        let mut p = GemmProblem::new(GemmShape { batch, m, n, k, storage }, base.dtype).ok()?;
-        (p.compute, p.alpha, p.beta) = (base.compute, base.alpha, base.beta);
-        Some(p.with_steps(base.steps.clone()))
-    };
-    // A variant for few rows never sees the others: keep m small when the problem's is.
-    let few = base.m <= 8;
-    let rows = |m: usize| if few { m.min(base.m) } else { m };
-    let sizes = [
-        (1, 1, 1, 1),
-        (1, 1, 17, 33),
-        (1, 31, 7, 5),
-        (1, 13, 257, 67),
-        (1, 65, 63, 129),
-        (1, 127, 129, 31),
-        (1, 129, 127, 65),
-        (1, 64, 64, 0),
-        (1, 5, 96, 1),
-        (3, 33, 35, 37),
-        (2, 128, 64, 256),
-        (1, 61, 131, 515),
-    ];
-    for (batch, m, n, k) in sizes {
-        out.extend(plain(batch, rows(m), n, k));
-    }
-    let (batch, m, n, k) = (2, rows(45), 75, 70);
-    let views: [&dyn Fn(&Layout) -> Option<Layout>; 4] =
-        [&|l| padded(l, 3, 1), &|l| padded(l, 8, 8), &|l| sliced(l, 2), &|l| padded(l, 1, 0)?.flip(1).ok()];
-    for view in views {
-        let viewed = || {
-            let p = plain(batch, m, n, k)?;
-            let (a, b, c, d) = (view(&p.a)?, view(&p.b)?, view(&p.c)?, view(&p.d)?);
-            p.with_layouts(a, b, c, d).ok()
-        };
-        out.extend(viewed());
-    }
-    let column_major = || {
-        let p = plain(batch, m, n, k)?;
-        let d = stored(batch, m, n, true)?;
-        let (a, b, c) = (p.a, p.b, p.c);
-        p.with_layouts(a, b, c, d).ok()
-    };
-    out.extend(column_major());
-    let broadcast = || {
-        let p = plain(batch, m, n, k)?;
-        let one = stored(1, k, n, storage.b_transposed)?.broadcast(&[batch, k, n]).ok()?;
-        let (a, c, d) = (p.a, p.c, p.d);
-        p.with_layouts(a, one, c, d).ok()
-    };
-    out.extend(broadcast());
-    out.into_iter().map(Problem::new).collect()
-}
-
-/// The same view inside a larger buffer: `pad` elements after each outer step, `offset` before all.
-fn padded(layout: &Layout, pad: isize, offset: usize) -> Option<Layout> {
-    let (shape, strides) = (layout.shape(), layout.strides());
-    let widen = |d: usize| {
-        if strides[d] == 1 {
-            return strides[d];
-        }
-        if d == 0 { strides[0] + pad * (shape[1].max(shape[2]) as isize + 1) } else { strides[d] + pad }
-    };
-    Layout::strided(shape, &[widen(0), widen(1), widen(2)], layout.offset() + offset).ok()
-}
-
-/// Every `step`-th element of both matrix dimensions of a larger array: nothing is contiguous.
-fn sliced(layout: &Layout, step: isize) -> Option<Layout> {
-    let s = layout.strides();
-    let stretch = step * step;
-    Layout::strided(layout.shape(), &[s[0] * stretch, s[1] * stretch, s[2] * step], 1).ok().filter(|l| !l.may_overlap())
 }
 
 #[cfg(test)]

@@ -172,14 +172,3 @@ fn a_large_run_stays_lean() {
     let page = render(&[sample::run("large", 130, 80)]);
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
 }
-
-/// `REPORT_SAMPLE=FILE.html cargo test -p kernelsmith-lab write_a_sample -- --ignored` writes pages to look at.
-#[test]
-#[ignore = "writes a file to look at"]
-fn write_a_sample() {
-    let path = std::env::var_os("REPORT_SAMPLE").expect("REPORT_SAMPLE names the file to write");
-    let page = render(&[sample::run("runs/2026-03-24-h200-qwen", 20, 60)]);
-    std::fs::write(&path, page).unwrap();
-    let large = render(&[sample::run("large", 130, 80), sample::run("other", 4, 12)]);
-    std::fs::write(std::path::Path::new(&path).with_extension("large.html"), large).unwrap();
-}
