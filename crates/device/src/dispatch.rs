@@ -180,10 +180,11 @@ impl Dispatcher {
         if entry.toolchain != facts.toolchain {
             return Some("toolchain");
         }
-        // The entry's own problem: its prelude is part of the hash.
-        let problem = Problem::parse(&entry.op, &entry.problem).ok()?;
-        let variant = self.catalogue.variant(&entry.op, facts.target, &candidate.variant).ok()?;
-        let hash = source_hash(&self.catalogue, variant, candidate, &problem, &self.device).ok()?;
-        (hash != entry.source_hash).then_some("source")
+        // The entry's own problem: its prelude is part of the hash. What cannot be told is stale.
+        let hash = Problem::parse(&entry.op, &entry.problem).ok().and_then(|problem| {
+            let variant = self.catalogue.variant(&entry.op, facts.target, &candidate.variant).ok()?;
+            source_hash(&self.catalogue, variant, candidate, &problem, &self.device).ok()
+        });
+        (hash.as_ref() != Some(&entry.source_hash)).then_some("source")
     }
 }

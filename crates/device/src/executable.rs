@@ -24,8 +24,9 @@ pub struct Executable {
     source_hash: String,
     /// Bytes that each operand's buffer must have.
     operand_bytes: Vec<usize>,
-    device: Device,
+    // Dropped before the device that it belongs to.
     body: Body,
+    device: Device,
 }
 
 enum Body {
@@ -154,8 +155,18 @@ impl Executable {
         Ok(())
     }
 
+    /// Checks that a queue is of the device that this was prepared on.
+    pub(crate) fn check_queue(&self, queue: &Queue) -> Result<()> {
+        if Arc::ptr_eq(&queue.device().0, &self.device.0) {
+            return Ok(());
+        }
+        let reason = format!("the queue is of another opening of {}", queue.device().id());
+        Err(DeviceError::Launch { what: self.candidate.to_string(), reason })
+    }
+
     /// Launches on `queue`. Operands are in the order of `problem.operands()`, the output last.
     pub fn launch(&self, queue: &Queue, operands: &[Buffer]) -> Result<()> {
+        self.check_queue(queue)?;
         self.check(operands)?;
         self.launch_unchecked(queue, operands)
     }

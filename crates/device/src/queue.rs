@@ -24,10 +24,12 @@ pub enum Event {
 
 /// Launches recorded once and replayed as a whole. It keeps its buffers alive.
 pub struct Graph {
-    device: Device,
-    steps: Vec<Step>,
+    // Dropped first: the captured graph before its buffers, those before the device.
     #[cfg(feature = "cuda")]
     cuda: Option<cuda::CudaGraph>,
+    steps: Vec<Step>,
+    queue: u32,
+    device: Device,
 }
 
 struct Step {
@@ -67,6 +69,17 @@ impl Queue {
     }
 
     fn check(&self, buffer: &Buffer, offset: usize, bytes: usize, what: &str) -> Result<()> {
+        if !Arc::ptr_eq(&buffer.device().0, &self.device.0) {
+            return Err(DeviceError::Operand {
+                what: what.to_string(),
+                index: 0,
+                reason: format!(
+                    "the buffer is on another opening of {}, the queue on {}",
+                    buffer.device().id(),
+                    self.device.id()
+                ),
+            });
+        }
         if offset.checked_add(bytes).is_none_or(|end| end > buffer.bytes()) {
             return Err(DeviceError::Operand {
                 what: what.to_string(),
@@ -112,6 +125,7 @@ impl Queue {
 
     /// Sets every byte of a buffer.
     pub fn fill(&self, buffer: &Buffer, byte: u8) -> Result<()> {
+        self.check(buffer, 0, buffer.bytes(), "a fill")?;
         match &self.device.0.backend {
             Backend::Cpu => {
                 let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +150,7 @@ impl Queue {
     /// Records launches into a graph. On CUDA one graph launch replays them all.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
         for (executable, operands) in &launches {
+            executable.check_queue(self)?;
             executable.check(operands)?;
         }
         let steps: Vec<Step> =
@@ -148,19 +163,20 @@ impl Queue {
             })?),
         };
         Ok(Graph {
-            device: self.device.clone(),
-            steps,
             #[cfg(feature = "cuda")]
             cuda,
+            steps,
+            queue: self.id,
+            device: self.device.clone(),
         })
     }
 
     /// Replays a graph.
     pub fn replay(&self, graph: &Graph) -> Result<()> {
-        if graph.device.id() != self.device.id() {
+        if !Arc::ptr_eq(&graph.device.0, &self.device.0) || graph.queue != self.id {
             return Err(DeviceError::Launch {
                 what: "a graph".to_string(),
-                reason: format!("it was captured on {}, not on {}", graph.device.id(), self.device.id()),
+                reason: format!("it was captured on queue {} of {}", graph.queue, graph.device.id()),
             });
         }
         #[cfg(feature = "cuda")]

@@ -165,7 +165,6 @@ impl BenchSession {
         }
         out.max_error_over_bound = Some(error);
         let queue = self.device.queue();
-        state.sets.poison(&queue)?;
         let mut bench = Bench::new(&self.timer, std::slice::from_ref(&executable), &state.sets)?;
         out.launches_per_sample = bench.cold_launches;
         let hopeless = best_us.is_some_and(|best| bench.estimate_us > HOPELESS * best.max(1.0));
@@ -222,7 +221,7 @@ impl BenchSession {
             launches_per_sample: benches.iter().map(|b| b.launches(mode)).max().unwrap_or(0),
             sets: sets.len(),
             set_bytes: sets.bytes,
-            flushed: sets.is_flushed(),
+            flushed: benches.iter().any(|b| b.is_flushed(sets)),
             telemetry: TelemetryRecord::default(),
         };
         let floor = floor_us(&self.device, work, mode);
@@ -235,7 +234,6 @@ impl BenchSession {
                 order.swap(i, (hash(seed ^ block, i as u64) % (i as u64 + 1)) as usize);
             }
             for &c in &order {
-                sets.poison(&queue)?;
                 let us = benches[c].sample(&self.timer, sets, mode)?;
                 if block > 0 {
                     out.samples_us[c].push(us);

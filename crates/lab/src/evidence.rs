@@ -320,6 +320,7 @@ impl Writer {
         if let Err(error) = self.file.write_all(&line) {
             // A full disk: take back the half line, so that the file stays whole.
             let _ = self.file.set_len(start);
+            let _ = self.file.seek(SeekFrom::Start(start));
             return Err(io(error));
         }
         if matches!(record, Record::Result(_)) {

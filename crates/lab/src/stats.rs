@@ -53,14 +53,14 @@ const SAME: f64 = 0.03;
 ///
 /// The control runs the baseline twice: what its interval covers cannot be told from noise.
 pub fn verdict(ratio: Interval, control: Option<Interval>) -> &'static str {
-    let noise = control.map_or(0.0, |c| c.high.ln().abs().max(c.low.ln().abs()));
+    let noise = control.map_or(f64::INFINITY, |c| c.high.ln().abs().max(c.low.ln().abs()));
     let noise = if noise.is_finite() { noise.max(SMALLEST) } else { f64::INFINITY };
     let (low, high) = (ratio.low.ln(), ratio.high.ln());
     if low > noise {
         "faster"
     } else if high < -noise {
         "slower"
-    } else if low > -SAME.max(noise) && high < SAME.max(noise) {
+    } else if low > -SAME && high < SAME {
         "same"
     } else {
         "ambiguous"

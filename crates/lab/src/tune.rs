@@ -429,7 +429,8 @@ impl<'a> Tuner<'a> {
         };
         let pair = [named(&published.candidate, "candidate"), named(&published.baseline, "baseline")];
         let [Some(winner), Some(baseline)] = pair else { return Ok(published) };
-        self.race_once(work, &[winner, baseline], mode, LONGEST)
+        let again = self.race_once(work, &[winner, baseline], mode, LONGEST)?;
+        Ok(if again.candidate.is_some() { again } else { published })
     }
 
     fn race_once(

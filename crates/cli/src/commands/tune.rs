@@ -118,7 +118,13 @@ fn read_spec(args: &TuneArgs) -> Result<Spec, Failure> {
 fn same_run(before: &[Record], spec: &Spec, device: &Device, folder: &Path) -> Result<(), Failure> {
     for record in before {
         let Record::Session(s) = record else { continue };
-        for (what, was, now) in [("spec", &s.spec, &spec.name), ("device", &s.facts.name, &device.facts().name)] {
+        let facts = device.facts();
+        for (what, was, now) in [
+            ("spec", &s.spec, &spec.name),
+            ("device", &s.facts.name, &facts.name),
+            ("driver", &s.facts.driver, &facts.driver),
+            ("toolchain", &s.facts.toolchain, &facts.toolchain),
+        ] {
             if was != now {
                 return Err(format!("{}: its {what} is `{was}`, not `{now}`", folder.display()).into());
             }

@@ -232,6 +232,12 @@ impl CudaDevice {
     }
 
     pub fn launch_cublaslt(&self, queue: u32, product: &CublasLtProduct, operands: &[Buffer]) -> Result<()> {
+        if queue != 0 {
+            return Err(DeviceError::Launch {
+                what: "cublaslt".to_string(),
+                reason: "its workspace belongs to the default queue".to_string(),
+            });
+        }
         self.bind()?;
         let handle = self.cublaslt_handle().map_err(|reason| DeviceError::Driver { call: "cublasLtCreate", reason })?;
         let at = |(index, bytes): (usize, usize)| (operands[index].address() + bytes as u64) as *mut c_void;
@@ -273,7 +279,9 @@ impl CudaDevice {
                 self.stream(queue).cast(),
             )
         };
+        // A refusal is a failed launch: dispatch falls to the next candidate.
         status("cublasLtMatmul", s)
+            .map_err(|e| DeviceError::Launch { what: "cublaslt".to_string(), reason: e.to_string() })
     }
 }
 

@@ -291,8 +291,13 @@ impl CudaDevice {
         let mut graph = std::ptr::null_mut();
         // SAFETY: ends the capture begun above whatever the body did.
         let ended = check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(stream, &mut graph) });
-        outcome?;
-        ended?;
+        if let Err(error) = outcome.and(ended) {
+            if !graph.is_null() {
+                // SAFETY: captured above and not used.
+                unsafe { sys::cuGraphDestroy(graph) };
+            }
+            return Err(error);
+        }
         let mut exec = std::ptr::null_mut();
         // SAFETY: `graph` was just captured; it is destroyed once instantiated.
         let made = check("cuGraphInstantiate", unsafe { sys::cuGraphInstantiateWithFlags(&mut exec, graph, 0) });
@@ -371,7 +376,8 @@ unsafe impl Sync for CudaGraph {}
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        // SAFETY: instantiated by us, dropped once; the driver waits for launches in flight.
+        // SAFETY: instantiated by us, dropped once, before its device; the driver frees it once
+        // launches in flight are done.
         unsafe { sys::cuGraphExecDestroy(self.0) };
     }
 }
