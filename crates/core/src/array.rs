@@ -12,6 +12,8 @@ pub enum HostArray {
     BF16(Vec<bf16>),
     I32(Vec<i32>),
     U8(Vec<u8>),
+    /// One byte each, 0 or 1.
+    Bool(Vec<u8>),
 }
 
 /// Runs `$body` with `$v` bound to the typed vector of `$array`.
@@ -25,6 +27,7 @@ macro_rules! with_values {
             $crate::HostArray::BF16($v) => $body,
             $crate::HostArray::I32($v) => $body,
             $crate::HostArray::U8($v) => $body,
+            $crate::HostArray::Bool($v) => $body,
         }
     };
 }
@@ -39,6 +42,7 @@ impl HostArray {
             DType::BF16 => HostArray::BF16(vec![bf16::ZERO; len]),
             DType::I32 => HostArray::I32(vec![0; len]),
             DType::U8 => HostArray::U8(vec![0; len]),
+            DType::Bool => HostArray::Bool(vec![0; len]),
         }
     }
 
@@ -62,6 +66,7 @@ impl HostArray {
             DType::BF16 => HostArray::BF16(make!(bf16::from_f64)),
             DType::I32 => HostArray::I32(make!(|x: f64| x as i32)),
             DType::U8 => HostArray::U8(make!(|x: f64| x as u8)),
+            DType::Bool => HostArray::Bool(make!(|x: f64| u8::from(x != 0.0))),
         }
     }
 
@@ -73,6 +78,7 @@ impl HostArray {
             HostArray::BF16(_) => DType::BF16,
             HostArray::I32(_) => DType::I32,
             HostArray::U8(_) => DType::U8,
+            HostArray::Bool(_) => DType::Bool,
         }
     }
 
@@ -92,7 +98,7 @@ impl HostArray {
             HostArray::F16(v) => v[i].to_f64(),
             HostArray::BF16(v) => v[i].to_f64(),
             HostArray::I32(v) => v[i] as f64,
-            HostArray::U8(v) => v[i] as f64,
+            HostArray::U8(v) | HostArray::Bool(v) => v[i] as f64,
         }
     }
 
@@ -111,7 +117,7 @@ impl HostArray {
             HostArray::F16(v) => read!(v, f16::to_f64),
             HostArray::BF16(v) => read!(v, bf16::to_f64),
             HostArray::I32(v) => read!(v, f64::from),
-            HostArray::U8(v) => read!(v, f64::from),
+            HostArray::U8(v) | HostArray::Bool(v) => read!(v, f64::from),
         }
     }
 
@@ -124,6 +130,7 @@ impl HostArray {
             HostArray::BF16(v) => v[i] = bf16::from_f64(x),
             HostArray::I32(v) => v[i] = x as i32,
             HostArray::U8(v) => v[i] = x as u8,
+            HostArray::Bool(v) => v[i] = u8::from(x != 0.0),
         }
     }
 

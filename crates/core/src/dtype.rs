@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An element type. `I32` and `U8` carry data (indices, images); products are in the others.
+/// An element type. `I32`, `U8` and `Bool` carry data (indices, images, masks); products are in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     F32,
@@ -12,20 +12,22 @@ pub enum DType {
     BF16,
     I32,
     U8,
+    /// One byte, 0 or 1.
+    Bool,
 }
 
 /// The dtype's name was not one that Kernelsmith has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown dtype `{0}`, expected one of f32, f64, f16, bf16, i32, u8")]
+#[error("unknown dtype `{0}`, expected one of f32, f64, f16, bf16, i32, u8, bool")]
 pub struct UnknownDType(pub String);
 
 impl DType {
-    pub const ALL: [DType; 6] = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8];
+    pub const ALL: [DType; 7] = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8, DType::Bool];
 
     /// Size of one element in bytes.
     pub const fn bytes(self) -> usize {
         match self {
-            DType::U8 => 1,
+            DType::U8 | DType::Bool => 1,
             DType::F16 | DType::BF16 => 2,
             DType::F32 | DType::I32 => 4,
             DType::F64 => 8,
@@ -40,11 +42,12 @@ impl DType {
             DType::BF16 => "bf16",
             DType::I32 => "i32",
             DType::U8 => "u8",
+            DType::Bool => "bool",
         }
     }
 
     pub const fn is_float(self) -> bool {
-        !matches!(self, DType::I32 | DType::U8)
+        !matches!(self, DType::I32 | DType::U8 | DType::Bool)
     }
 
     /// Unit roundoff u: the largest relative error of rounding to nearest, 0 for integers.
@@ -54,7 +57,7 @@ impl DType {
             DType::F64 => 1.0 / (1u64 << 53) as f64,
             DType::F16 => 1.0 / 2048.0,
             DType::BF16 => 1.0 / 256.0,
-            DType::I32 | DType::U8 => 0.0,
+            DType::I32 | DType::U8 | DType::Bool => 0.0,
         }
     }
 
@@ -65,7 +68,7 @@ impl DType {
             DType::F64 => 0.0,
             DType::F16 => 2f64.powi(-25),
             DType::BF16 => 2f64.powi(-134),
-            DType::I32 | DType::U8 => 0.0,
+            DType::I32 | DType::U8 | DType::Bool => 0.0,
         }
     }
 
@@ -78,6 +81,21 @@ impl DType {
             DType::BF16 => 3.389_531_389_251_535_5e38,
             DType::I32 => i32::MAX as f64,
             DType::U8 => 255.0,
+            DType::Bool => 1.0,
+        }
+    }
+
+    /// The value that storing `x` and reading it back gives: rounded to nearest, whole numbers
+    /// truncated and clamped to the range (NaN to 0), `Bool` whether it is not 0.
+    pub fn round(self, x: f64) -> f64 {
+        match self {
+            DType::F32 => x as f32 as f64,
+            DType::F64 => x,
+            DType::F16 => half::f16::from_f64(x).to_f64(),
+            DType::BF16 => half::bf16::from_f64(x).to_f64(),
+            DType::I32 => x as i32 as f64,
+            DType::U8 => x as u8 as f64,
+            DType::Bool => f64::from(u8::from(x != 0.0)),
         }
     }
 
@@ -85,7 +103,7 @@ impl DType {
     pub const fn accumulator(self) -> DType {
         match self {
             DType::F64 => DType::F64,
-            DType::I32 | DType::U8 => DType::I32,
+            DType::I32 | DType::U8 | DType::Bool => DType::I32,
             _ => DType::F32,
         }
     }

@@ -1,7 +1,11 @@
 //! The expression IR: element-wise arithmetic on an op's result and further inputs.
 //!
 //! One tree, three uses: the oracle evaluates it in f64 with a running error bound, the CPU
-//! kernels evaluate it on slices, and the renderers print it as source code.
+//! kernels evaluate it on slices, and the renderers print it as source code. `expr_text.rs` is
+//! its text form.
+
+use crate::DType;
+use crate::random::{Distribution, random};
 
 /// Functions of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,9 +24,15 @@ pub enum Unary {
     Log,
     Sqrt,
     Recip,
+    Rsqrt,
+    Sin,
+    Cos,
+    Erf,
+    /// 1 where the number is 0, else 0.
+    Not,
 }
 
-/// Functions of two numbers.
+/// Functions of two numbers. Comparisons give 1 or 0; with NaN all but `Ne` give 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
     Add,
@@ -31,9 +41,21 @@ pub enum Binary {
     Div,
     Max,
     Min,
+    Pow,
+    Lt,
+    Le,
+    Eq,
+    Ne,
 }
 
-/// An element-wise expression.
+/// A stream of random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stream {
+    pub distribution: Distribution,
+    pub seed: u64,
+}
+
+/// An element-wise expression over an index space.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// The result of the op that the expression follows.
@@ -41,8 +63,16 @@ pub enum Expr {
     /// The element of the i-th further input at the same position.
     Input(usize),
     Const(f64),
+    /// The index along a dimension of the space.
+    Index(usize),
     Unary(Unary, Box<Expr>),
     Binary(Binary, Box<Expr>, Box<Expr>),
+    /// The second where the first is not 0 (NaN is not), else the third.
+    Select(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// The number rounded to a dtype: a cast there and back.
+    Round(DType, Box<Expr>),
+    /// The random number whose counter is given: a whole number, exact in the arithmetic.
+    Random(Stream, Box<Expr>),
 }
 
 /// Arithmetic that an [`Expr`] can be evaluated in.
@@ -50,6 +80,9 @@ pub trait Number: Copy {
     fn constant(x: f64) -> Self;
     fn unary(op: Unary, x: Self) -> Self;
     fn binary(op: Binary, x: Self, y: Self) -> Self;
+    fn select(condition: Self, x: Self, y: Self) -> Self;
+    fn round(dtype: DType, x: Self) -> Self;
+    fn random(stream: Stream, counter: Self) -> Self;
 }
 
 impl Expr {
@@ -66,19 +99,69 @@ impl Expr {
         matches!(self, Expr::Value)
     }
 
-    /// Evaluates at one element; `input(i)` gives the i-th further input there.
+    pub fn select(condition: Expr, x: Expr, y: Expr) -> Expr {
+        Expr::Select(Box::new(condition), Box::new(x), Box::new(y))
+    }
+
+    /// The expressions that this one is made of.
+    pub fn parts(&self) -> impl Iterator<Item = &Expr> {
+        let parts: [Option<&Expr>; 3] = match self {
+            Expr::Value | Expr::Input(_) | Expr::Const(_) | Expr::Index(_) => [None; 3],
+            Expr::Unary(_, x) | Expr::Round(_, x) | Expr::Random(_, x) => [Some(x), None, None],
+            Expr::Binary(_, x, y) => [Some(x), Some(y), None],
+            Expr::Select(c, x, y) => [Some(c), Some(x), Some(y)],
+        };
+        parts.into_iter().flatten()
+    }
+
+    /// Whether `test` holds for this or any part of it.
+    pub fn any(&self, test: &impl Fn(&Expr) -> bool) -> bool {
+        test(self) || self.parts().any(|p| p.any(test))
+    }
+
+    /// Number of nodes of the tree.
+    pub fn size(&self) -> usize {
+        1 + self.parts().map(Expr::size).sum::<usize>()
+    }
+
+    /// The expression with each leaf (`Value`, `Input`, `Index`, `Const`) replaced by what `leaf` says.
+    pub fn replace(&self, leaf: &impl Fn(&Expr) -> Expr) -> Expr {
+        let next = |x: &Expr| Box::new(x.replace(leaf));
+        match self {
+            Expr::Value | Expr::Input(_) | Expr::Const(_) | Expr::Index(_) => leaf(self),
+            Expr::Unary(op, x) => Expr::Unary(*op, next(x)),
+            Expr::Binary(op, x, y) => Expr::Binary(*op, next(x), next(y)),
+            Expr::Select(c, x, y) => Expr::Select(next(c), next(x), next(y)),
+            Expr::Round(d, x) => Expr::Round(*d, next(x)),
+            Expr::Random(s, x) => Expr::Random(*s, next(x)),
+        }
+    }
+
+    /// Evaluates at one element; `input(i)` gives the i-th further input there. An expression
+    /// that asks for its position needs [`Expr::eval_at`]; here every index is 0.
     pub fn eval<N: Number>(&self, value: N, input: &impl Fn(usize) -> N) -> N {
+        self.eval_at(value, input, &|_| 0)
+    }
+
+    /// Evaluates at one element of the space; `index(d)` is its position along dimension `d`.
+    pub fn eval_at<N: Number>(&self, value: N, input: &impl Fn(usize) -> N, index: &impl Fn(usize) -> usize) -> N {
+        let at = |x: &Expr| x.eval_at(value, input, index);
         match self {
             Expr::Value => value,
             Expr::Input(i) => input(*i),
             Expr::Const(c) => N::constant(*c),
-            Expr::Unary(op, x) => N::unary(*op, x.eval(value, input)),
-            Expr::Binary(op, x, y) => N::binary(*op, x.eval(value, input), y.eval(value, input)),
+            Expr::Index(d) => N::constant(index(*d) as f64),
+            Expr::Unary(op, x) => N::unary(*op, at(x)),
+            Expr::Binary(op, x, y) => N::binary(*op, at(x), at(y)),
+            Expr::Select(c, x, y) => N::select(at(c), at(x), at(y)),
+            Expr::Round(d, x) => N::round(*d, at(x)),
+            Expr::Random(s, x) => N::random(*s, at(x)),
         }
     }
 
     /// Evaluates over a row in place: `values` holds the op's results and receives the
-    /// expression's; `input(i, out)` fills `out` with the i-th further input along the row.
+    /// expression's; `input(i, out)` fills `out` with the i-th further input along the row. For
+    /// expressions that do not ask for their position.
     pub fn eval_row<N: Number>(&self, values: &mut [N], input: &mut dyn FnMut(usize, &mut [N])) {
         if !self.is_identity() {
             let result = self.row(values, input);
@@ -95,9 +178,29 @@ impl Expr {
                 out
             }
             Expr::Const(c) => vec![N::constant(*c); values.len()],
+            Expr::Index(_) => vec![N::constant(0.0); values.len()],
             Expr::Unary(op, x) => {
                 let mut out = x.row(values, input);
                 out.iter_mut().for_each(|v| *v = N::unary(*op, *v));
+                out
+            }
+            Expr::Round(dtype, x) => {
+                let mut out = x.row(values, input);
+                out.iter_mut().for_each(|v| *v = N::round(*dtype, *v));
+                out
+            }
+            Expr::Random(stream, x) => {
+                let mut out = x.row(values, input);
+                out.iter_mut().for_each(|v| *v = N::random(*stream, *v));
+                out
+            }
+            Expr::Select(c, x, y) => {
+                let condition = c.row(values, input);
+                let mut out = x.row(values, input);
+                let other = y.row(values, input);
+                for ((v, c), w) in out.iter_mut().zip(condition).zip(other) {
+                    *v = N::select(c, *v, w);
+                }
                 out
             }
             Expr::Binary(op, x, y) => {
@@ -114,7 +217,10 @@ impl Expr {
     pub fn slope(&self) -> Option<f64> {
         match self {
             Expr::Value => Some(1.0),
-            Expr::Input(_) | Expr::Const(_) => Some(0.0),
+            Expr::Input(_) | Expr::Const(_) | Expr::Index(_) => Some(0.0),
+            Expr::Select(..) | Expr::Round(..) | Expr::Random(..) => {
+                self.parts().all(|x| x.slope() == Some(0.0)).then_some(0.0)
+            }
             Expr::Unary(Unary::Neg, x) => x.slope().map(|s| -s),
             Expr::Unary(_, x) => (x.slope() == Some(0.0)).then_some(0.0),
             Expr::Binary(op, x, y) => {
@@ -132,7 +238,7 @@ impl Expr {
 }
 
 macro_rules! float_number {
-    ($t:ty, $erf:path, $tanh:path) => {
+    ($t:ty, $erf:path, $tanh:path, $pow:path) => {
         impl Number for $t {
             fn constant(x: f64) -> Self {
                 x as $t
@@ -170,7 +276,24 @@ macro_rules! float_number {
                     Unary::Log => x.ln(),
                     Unary::Sqrt => x.sqrt(),
                     Unary::Recip => 1.0 / x,
+                    Unary::Rsqrt => 1.0 / x.sqrt(),
+                    Unary::Sin => x.sin(),
+                    Unary::Cos => x.cos(),
+                    Unary::Erf => $erf(x),
+                    Unary::Not => <$t>::from(u8::from(x == 0.0)),
                 }
+            }
+
+            fn select(condition: Self, x: Self, y: Self) -> Self {
+                if condition != 0.0 { x } else { y }
+            }
+
+            fn round(dtype: DType, x: Self) -> Self {
+                dtype.round(x as f64) as $t
+            }
+
+            fn random(stream: Stream, counter: Self) -> Self {
+                random(stream.distribution, stream.seed, counter as u64) as $t
             }
 
             fn binary(op: Binary, x: Self, y: Self) -> Self {
@@ -194,13 +317,18 @@ macro_rules! float_number {
                             y
                         }
                     }
+                    Binary::Pow => $pow(x, y),
+                    Binary::Lt => <$t>::from(u8::from(x < y)),
+                    Binary::Le => <$t>::from(u8::from(x <= y)),
+                    Binary::Eq => <$t>::from(u8::from(x == y)),
+                    Binary::Ne => <$t>::from(u8::from(x != y)),
                 }
             }
         }
     };
 }
-float_number!(f32, libm::erff, libm::tanhf);
-float_number!(f64, libm::erf, libm::tanh);
+float_number!(f32, libm::erff, libm::tanhf, f32::powf);
+float_number!(f64, libm::erf, libm::tanh, f64::powf);
 
 /// A value in f64 with a bound on how far a computation in `unit` arithmetic may be from it
 /// (forward error analysis, Higham, Accuracy and Stability of Numerical Algorithms, ch. 2–3).
@@ -248,6 +376,10 @@ impl Number for Bounded {
             Unary::Log => e / (v - e).max(f64::MIN_POSITIVE) + 4.0 * u * (1.0 + value.abs()),
             Unary::Sqrt => e / value.max(f64::MIN_POSITIVE) + 2.0 * u * value,
             Unary::Recip => e / (v * (v - e).max(f64::MIN_POSITIVE)) + 2.0 * u * value.abs(),
+            Unary::Rsqrt => e * value.abs() / (2.0 * (v - e).max(f64::MIN_POSITIVE)) + 4.0 * u * value.abs(),
+            Unary::Sin | Unary::Cos => e + 4.0 * u,
+            Unary::Erf => 1.13 * e + 4.0 * u * value.abs(),
+            Unary::Not => jump(v <= e && e > 0.0),
         };
         Bounded { value, error, unit: u }
     }
@@ -264,8 +396,53 @@ impl Number for Bounded {
                 Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
             }
             Binary::Max | Binary::Min => Bounded { value, error: x.error.max(y.error), unit },
+            Binary::Pow if !value.is_finite() || value == 0.0 => Bounded { value, error: 0.0, unit },
+            Binary::Pow => {
+                // d(x^y) = x^y · (y/x dx + ln x dy), and a few ulps scaled by |y ln x|.
+                let log = a.ln().abs();
+                let relative = b * x.error / (a - x.error).max(f64::MIN_POSITIVE) + log * y.error;
+                let own = 8.0 * unit * (1.0 + b * log);
+                Bounded { value, error: value.abs() * (relative.exp_m1() + own), unit }
+            }
+            Binary::Lt | Binary::Le | Binary::Eq | Binary::Ne => {
+                let error = x.error + y.error;
+                Bounded { value, error: jump(error > 0.0 && (x.value - y.value).abs() <= error), unit }
+            }
         }
     }
+
+    fn select(condition: Self, x: Self, y: Self) -> Self {
+        let (picked, other) = if condition.value != 0.0 { (x, y) } else { (y, x) };
+        let unit = x.unit.max(y.unit);
+        if condition.error == 0.0 {
+            return Bounded { unit, ..picked };
+        }
+        // Either may be picked.
+        let apart = (x.value - y.value).abs();
+        Bounded { value: picked.value, error: apart + picked.error.max(other.error), unit }
+    }
+
+    fn round(dtype: DType, x: Self) -> Self {
+        let value = dtype.round(x.value);
+        if !dtype.is_float() {
+            // A number near a whole one may be truncated to either side.
+            let exact = x.error == 0.0 || !x.value.is_finite();
+            return Bounded { value, error: if exact { 0.0 } else { x.error + 1.0 }, unit: x.unit };
+        }
+        let own =
+            if x.error == 0.0 { 0.0 } else { dtype.unit_roundoff() * 2.0 * x.value.abs() + dtype.underflow_error() };
+        let error = if value.is_finite() { x.error + own } else { 0.0 };
+        Bounded { value, error, unit: x.unit }
+    }
+
+    fn random(stream: Stream, counter: Self) -> Self {
+        Bounded { value: f64::random(stream, counter.value), error: 0.0, unit: counter.unit }
+    }
+}
+
+/// The error of a result that is 0 or 1 and may be on either side.
+fn jump(uncertain: bool) -> f64 {
+    if uncertain { 1.0 } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@
 pub mod array;
 pub mod dtype;
 pub mod expr;
+mod expr_text;
 pub mod inputs;
 pub mod layout;
 pub mod ops;
+pub mod random;
 pub mod reference;
 
 pub use array::HostArray;
 pub use dtype::DType;
 pub use expr::Expr;
+pub use expr_text::ExprError;
 pub use layout::{Layout, LayoutError};
 pub use ops::{Operand, Problem, ProblemError, Role, Var};

@@ -1,6 +1,7 @@
 //! What the oracle says an output must be, and the comparison of an output with it.
 
-use crate::{HostArray, Layout};
+use crate::expr::Bounded;
+use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 
 /// The oracle's answer for one set of inputs.
@@ -73,7 +74,37 @@ fn fails(ratio: f64) -> bool {
     ratio.is_nan() || ratio > 1.0
 }
 
+/// What rounding to the output's dtype can add to an error: nothing where the exact value is
+/// representable.
+pub fn rounding_error(dtype: DType, value: f64, error: f64) -> f64 {
+    if error == 0.0 && (dtype.round(value) == value || !dtype.is_float()) {
+        return 0.0;
+    }
+    if !dtype.is_float() {
+        // Either neighbour, where the number may lie on the other side of a whole one.
+        return 1.0;
+    }
+    dtype.unit_roundoff() * (value.abs() + error) + dtype.underflow_error()
+}
+
+/// The value and the bound of a number that is stored as `dtype`.
+pub fn stored(dtype: DType, x: Bounded) -> (f64, f64) {
+    let value = if dtype.is_float() { x.value } else { dtype.round(x.value) };
+    (value, x.error + rounding_error(dtype, x.value, x.error))
+}
+
 impl Reference {
+    /// A reference that checks every given (position, value, bound).
+    pub fn collect(elements: Vec<(usize, f64, f64)>) -> Reference {
+        let mut out = Reference::default();
+        for (position, value, bound) in elements {
+            out.positions.push(position);
+            out.values.push(value);
+            out.bounds.push(bound);
+        }
+        out
+    }
+
     /// Compares the output's buffer with the reference. `layout` has the output's rows in its
     /// last dimension.
     pub fn compare(&self, output: &HostArray, layout: &Layout) -> Comparison {

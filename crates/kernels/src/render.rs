@@ -4,7 +4,7 @@ use crate::Config;
 use crate::catalogue::{Catalogue, CatalogueError, scope};
 use crate::facts::{DeviceFacts, Target};
 use crate::manifest::Variant;
-use kernelsmith_core::expr::{Binary, Expr, Unary};
+use kernelsmith_core::expr::{Binary, Expr};
 use kernelsmith_core::ops::gemm::{Compute, GemmProblem};
 use kernelsmith_core::{DType, Problem};
 use sha2::{Digest, Sha256};
@@ -108,23 +108,8 @@ pub fn expression(expr: &Expr) -> String {
         Expr::Value => "v".to_string(),
         Expr::Input(i) => format!("ks_load(e.in{i}, batch, row, col)"),
         Expr::Const(c) => format!("Acc({c:?})"),
-        Expr::Unary(op, x) => {
-            let name = match op {
-                Unary::Neg => "neg",
-                Unary::Abs => "abs",
-                Unary::Relu => "relu",
-                Unary::Gelu => "gelu",
-                Unary::GeluTanh => "gelu_tanh",
-                Unary::Silu => "silu",
-                Unary::Sigmoid => "sigmoid",
-                Unary::Tanh => "tanh",
-                Unary::Exp => "exp",
-                Unary::Log => "log",
-                Unary::Sqrt => "sqrt",
-                Unary::Recip => "recip",
-            };
-            format!("ks_{name}({})", expression(x))
-        }
+        Expr::Index(d) => format!("Acc(i{d})"),
+        Expr::Unary(op, x) => format!("ks_{}({})", op.name(), expression(x)),
         Expr::Binary(op, x, y) => {
             let (x, y) = (expression(x), expression(y));
             match op {
@@ -132,9 +117,13 @@ pub fn expression(expr: &Expr) -> String {
                 Binary::Sub => format!("({x} - {y})"),
                 Binary::Mul => format!("({x} * {y})"),
                 Binary::Div => format!("({x} / {y})"),
-                Binary::Max => format!("ks_max({x}, {y})"),
-                Binary::Min => format!("ks_min({x}, {y})"),
+                _ => format!("ks_{}({x}, {y})", op.name()),
             }
+        }
+        Expr::Select(c, x, y) => format!("ks_select({}, {}, {})", expression(c), expression(x), expression(y)),
+        Expr::Round(dtype, x) => format!("ks_round_{dtype}({})", expression(x)),
+        Expr::Random(s, x) => {
+            format!("Acc(ks_{}({}ull, (unsigned long long)({})))", s.distribution.name(), s.seed, expression(x))
         }
     }
 }

@@ -119,7 +119,7 @@ impl Fixture {
         let queue = device.queue();
         let (mut inputs, mut arrays) = (Vec::new(), Vec::new());
         for operand in problem.inputs() {
-            let array = family.fill(secret::seed(), operand.dtype, &operand.layout);
+            let array = operand.fill(family, secret::seed());
             inputs.push(Guarded::new(device, operand, fenced)?);
             arrays.push(array);
         }

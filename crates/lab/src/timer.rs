@@ -114,7 +114,7 @@ impl Sets {
                 .inputs()
                 .iter()
                 .zip(&self.seeds[set][s])
-                .map(|(o, seed)| Inputs::Normal.fill(*seed, o.dtype, &o.layout))
+                .map(|(o, seed)| o.fill(Inputs::Normal, *seed))
                 .collect();
             if let Some(previous) = carried.take() {
                 arrays[0] = previous;
@@ -154,7 +154,7 @@ fn fill_step(
             continue;
         }
         let seed = secret::seed();
-        let array = Inputs::Normal.fill(seed, operand.dtype, &operand.layout);
+        let array = operand.fill(Inputs::Normal, seed);
         let buffer = device.alloc(operand.bytes())?;
         queue.write(&buffer, 0, array.as_bytes())?;
         buffers.push(buffer);

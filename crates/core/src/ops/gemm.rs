@@ -3,6 +3,8 @@
 //! A is \[batch, m, k\], B is \[batch, k, n\], C and D are \[batch, m, n\], each under any layout.
 //! C is read from its own buffer, so inputs are never overwritten.
 
+use super::fields::{Fields, is_input};
+use super::leaf::{Leaf, MAX_INPUTS, check_expr};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Expr, Unary};
 use crate::inputs::{Inputs, hash};
@@ -105,8 +107,11 @@ pub struct GemmProblem {
     pub d: Layout,
     pub alpha: f64,
     pub beta: f64,
+    /// The epilogue where it is a chain of named steps; empty where it is another expression.
     pub steps: Vec<Step>,
     expr: Expr,
+    /// Inputs of an epilogue that is no chain, broadcast to \[batch, m, n\].
+    leaves: Vec<Layout>,
 }
 
 /// Whether each input is stored transposed: `n` row-major as the name says, `t` column-major.
@@ -197,6 +202,7 @@ impl GemmProblem {
             beta: 0.0,
             steps: Vec::new(),
             expr: Expr::Value,
+            leaves: Vec::new(),
         })
     }
 
@@ -216,7 +222,97 @@ impl GemmProblem {
         }
         self.steps = steps;
         self.expr = expr;
+        self.leaves = Vec::new();
         self
+    }
+
+    /// Replaces the epilogue by an expression of the product `v` and of inputs in the problem's
+    /// dtype, broadcast to \[batch, m, n\]. What is a chain of named steps becomes one.
+    ///
+    /// # Errors
+    /// An input of another shape, an expression that reads what is not there or asks for its position.
+    pub fn with_expr(mut self, expr: Expr, inputs: &[Layout]) -> Result<Self, ProblemError> {
+        let invalid = |reason: String| ProblemError::Invalid { problem: self.text(), reason };
+        let shape = [self.batch, self.m, self.n];
+        if let Some(l) = inputs.iter().find(|l| l.shape() != shape) {
+            return Err(invalid(format!("an epilogue's input has shape {:?}, expected {shape:?}", l.shape())));
+        }
+        if inputs.len() > MAX_INPUTS {
+            return Err(invalid(format!("{} epilogue inputs, at most {MAX_INPUTS}", inputs.len())));
+        }
+        check_expr(&expr, "expr", inputs.len(), 0, true, &invalid)?;
+        if expr.any(&|x| matches!(x, Expr::Random(..))) {
+            return Err(invalid("random numbers are not drawn in epilogues".to_string()));
+        }
+        if let Some(steps) = self.chain(&expr, inputs) {
+            return Ok(self.with_steps(steps));
+        }
+        self.steps = Vec::new();
+        self.expr = expr;
+        self.leaves = inputs.to_vec();
+        Ok(self)
+    }
+
+    /// The named steps that an expression is, if it is a chain of them that reads every input once, in order.
+    fn chain(&self, expr: &Expr, inputs: &[Layout]) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
+        let mut left = inputs.len();
+        let mut at = expr;
+        while *at != Expr::Value {
+            at = match at {
+                Expr::Unary(op, x) if ACTIVATIONS.iter().any(|(_, a)| a == op) => {
+                    steps.push(Step::Activation(*op));
+                    x
+                }
+                Expr::Binary(Binary::Mul, x, y) => match (&**x, &**y) {
+                    (x, Expr::Const(c)) | (Expr::Const(c), x) if c.is_finite() => {
+                        steps.push(Step::Scale(*c));
+                        x
+                    }
+                    _ => return None,
+                },
+                Expr::Binary(Binary::Add, x, y) => {
+                    let (x, i) = match (&**x, &**y) {
+                        (x, Expr::Input(i)) | (Expr::Input(i), x) => (x, *i),
+                        _ => return None,
+                    };
+                    let named = [Step::Bias, Step::BiasRow, Step::Residual];
+                    let step = named.into_iter().find(|s| self.step_layout(*s).as_ref() == inputs.get(i));
+                    left = left.checked_sub(1).filter(|l| *l == i)?;
+                    steps.push(step?);
+                    x
+                }
+                _ => return None,
+            };
+        }
+        steps.reverse();
+        (left == 0).then_some(steps)
+    }
+
+    /// Where the input of a named step lies, broadcast to \[batch, m, n\].
+    fn step_layout(&self, step: Step) -> Option<Layout> {
+        let shape = [self.batch, self.m, self.n];
+        let base = match step {
+            Step::Bias => Layout::contiguous(&[self.n]),
+            Step::BiasRow => Layout::contiguous(&[self.m, 1]),
+            Step::Residual => Layout::contiguous(&shape),
+            Step::Scale(_) | Step::Activation(_) => return None,
+        };
+        base.and_then(|l| l.broadcast(&shape)).ok()
+    }
+
+    /// The epilogue of `base`, whose inputs are as they are there but for the sizes.
+    pub(super) fn with_epilogue_of(self, base: &GemmProblem) -> Option<Self> {
+        if base.leaves.is_empty() && base.expr == Expr::Value || !base.steps.is_empty() {
+            return Some(self.with_steps(base.steps.clone()));
+        }
+        let shape = [self.batch, self.m, self.n];
+        let like = |l: &Layout| {
+            let thin: Vec<usize> = shape.iter().zip(l.strides()).map(|(n, s)| if *s == 0 { 1 } else { *n }).collect();
+            Layout::contiguous(&thin).ok()?.broadcast(&shape).ok()
+        };
+        let inputs: Vec<Layout> = base.leaves.iter().map(like).collect::<Option<_>>()?;
+        self.with_expr(base.expr.clone(), &inputs).ok()
     }
 
     /// Replaces the layouts of A, B, C and D.
@@ -286,17 +382,14 @@ impl GemmProblem {
 
     /// Names and layouts of the epilogue's inputs, each broadcast to \[batch, m, n\].
     pub fn epilogue_inputs(&self) -> Vec<(String, Layout)> {
-        let shape = [self.batch, self.m, self.n];
+        if !self.leaves.is_empty() {
+            return self.leaves.iter().enumerate().map(|(i, l)| (format!("x{i}"), *l)).collect();
+        }
         let mut seen: Vec<&str> = Vec::new();
         let mut out = Vec::new();
         for step in &self.steps {
             let Some(name) = step.input() else { continue };
-            let base = match step {
-                Step::Bias => Layout::contiguous(&[self.n]),
-                Step::BiasRow => Layout::contiguous(&[self.m, 1]),
-                _ => Layout::contiguous(&shape),
-            };
-            let layout = base.and_then(|l| l.broadcast(&shape)).expect("sizes were checked when the problem was made");
+            let layout = self.step_layout(*step).expect("sizes were checked when the problem was made");
             let repeats = seen.iter().filter(|s| **s == name).count();
             seen.push(name);
             let label = if repeats == 0 { name.to_string() } else { format!("{name}{}", repeats + 1) };
@@ -306,6 +399,9 @@ impl GemmProblem {
     }
 
     fn epilogue_text(&self) -> String {
+        if self.steps.is_empty() && !self.expr.is_identity() {
+            return self.expr.to_string();
+        }
         self.steps.iter().map(|s| s.to_string()).collect::<Vec<_>>().join("+")
     }
 }
@@ -354,13 +450,17 @@ impl OpProblem for GemmProblem {
         }
         if !self.steps.is_empty() {
             parts.push(format!("epilogue={}", self.epilogue_text()));
+        } else if !self.expr.is_identity() {
+            parts.push(format!("expr={}", self.expr));
+            let leaf = |(i, l): (usize, &Layout)| format!("x{i}={}", Leaf::new(self.dtype, *l));
+            parts.extend(self.leaves.iter().enumerate().map(leaf));
         }
         parts.join(",")
     }
 
     fn operands(&self) -> Vec<Operand> {
         let dtype = self.dtype;
-        let make = |name: &str, layout, role| Operand { name: name.to_string(), dtype, layout, role };
+        let make = |name: &str, layout, role| Operand { name: name.to_string(), dtype, layout, role, below: None };
         let mut out = vec![make("a", self.a, Role::Input), make("b", self.b, Role::Input)];
         if self.has_beta() {
             out.push(make("c", self.c, Role::Input));
@@ -455,7 +555,8 @@ impl OpProblem for GemmProblem {
 
     fn fingerprint(&self) -> u64 {
         // Sizes, first strides and offsets tell nearly all problems apart; equality settles the rest.
-        let mut h = hash(self.dtype as u64 ^ (self.compute as u64) << 8, self.steps.len() as u64);
+        let mut h =
+            hash(self.dtype as u64 ^ (self.compute as u64) << 8, (self.steps.len() + 64 * self.leaves.len()) as u64);
         for x in [self.batch, self.m, self.n, self.k] {
             h = hash(h, x as u64);
         }
@@ -475,91 +576,70 @@ impl OpProblem for GemmProblem {
     }
 }
 
-const KEYS: [&str; 14] =
-    ["batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue"];
+const KEYS: [&str; 15] =
+    ["batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue", "expr"];
 
 /// Reads `m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu`. `batch`, `compute`, `layout`
 /// (nn), `alpha`, `beta` and `epilogue` are optional; `a=offset@batch:row:column` gives explicit
-/// strides (also b, c, d).
+/// strides (also b, c, d). `expr=mul(v,x0),x0=f16@0:0:1` is an epilogue that is no chain.
 pub fn parse_problem(text: &str) -> Result<Problem, ProblemError> {
     parse(text).map(Problem::new)
 }
 
 /// [`parse_problem`], typed.
 pub fn parse(text: &str) -> Result<GemmProblem, ProblemError> {
-    let problem = || text.to_string();
-    let mut fields: Vec<(&str, &str)> = Vec::new();
-    for part in text.split(',') {
-        let part = part.trim();
-        let (key, value) = part
-            .split_once('=')
-            .map(|(k, v)| (k.trim(), v.trim()))
-            .ok_or_else(|| ProblemError::NotKeyValue { problem: problem(), found: part.to_string() })?;
-        if !KEYS.contains(&key) {
-            let expected = KEYS.join(", ");
-            return Err(ProblemError::UnknownKey { problem: problem(), key: key.to_string(), expected });
-        }
-        if fields.iter().any(|(k, _)| *k == key) {
-            return Err(ProblemError::Twice { problem: problem(), key: key.to_string() });
-        }
-        fields.push((key, value));
-    }
-    let get = |key: &str| fields.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-    let bad = |key: &str, found: &str, expected: &str| ProblemError::Value {
-        problem: problem(),
-        key: key.to_string(),
-        found: found.to_string(),
-        expected: expected.to_string(),
-    };
-    let size = |key: &'static str, default: Option<usize>| match (get(key), default) {
-        (None, Some(d)) => Ok(d),
-        (None, None) => Err(ProblemError::Missing { problem: problem(), key }),
-        (Some(v), _) => v
-            .parse::<usize>()
-            .ok()
-            .filter(|x| (1..=i32::MAX as usize).contains(x))
-            .ok_or_else(|| bad(key, v, "a whole number from 1 to 2147483647")),
-    };
-    let real = |key: &str, default: f64| match get(key) {
-        None => Ok(default),
-        Some(v) => v.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| bad(key, v, "a finite number")),
-    };
-    let layout = get("layout").unwrap_or("nn");
+    let fields = Fields::parse(text, |k| KEYS.contains(&k) || is_input(k), &KEYS.join(", "))?;
+    let layout = fields.get("layout").unwrap_or("nn");
     let storage = Storage::ALL
         .into_iter()
         .find(|s| s.name() == layout)
-        .ok_or_else(|| bad("layout", layout, "nn, nt, tn or tt"))?;
+        .ok_or_else(|| fields.bad("layout", layout, "nn, nt, tn or tt"))?;
     let shape = GemmShape {
-        batch: size("batch", Some(1))?,
-        m: size("m", None)?,
-        n: size("n", None)?,
-        k: size("k", None)?,
+        batch: fields.size("batch", Some(1))?,
+        m: fields.size("m", None)?,
+        n: fields.size("n", None)?,
+        k: fields.size("k", None)?,
         storage,
     };
-    let dtype = get("dtype").ok_or_else(|| ProblemError::Missing { problem: problem(), key: "dtype" })?;
+    let dtype = fields.required("dtype")?;
     let dtype: DType = dtype
         .parse()
         .ok()
         .filter(|d: &DType| d.is_float())
-        .ok_or_else(|| bad("dtype", dtype, "f32, f64, f16 or bf16"))?;
+        .ok_or_else(|| fields.bad("dtype", dtype, "f32, f64, f16 or bf16"))?;
     let mut out = GemmProblem::new(shape, dtype)?;
-    out.compute = match get("compute") {
+    out.compute = match fields.get("compute") {
         None | Some("default") => Compute::Default,
         Some("tf32") if dtype == DType::F32 => Compute::Tf32,
-        Some("tf32") => return Err(bad("compute", "tf32", "dtype=f32 beside it")),
-        Some(other) => return Err(bad("compute", other, "default or tf32")),
+        Some("tf32") => return Err(fields.bad("compute", "tf32", "dtype=f32 beside it")),
+        Some(other) => return Err(fields.bad("compute", other, "default or tf32")),
     };
-    (out.alpha, out.beta) = (real("alpha", 1.0)?, real("beta", 0.0)?);
-    if let Some(epilogue) = get("epilogue").filter(|e| !e.is_empty() && *e != "none") {
+    (out.alpha, out.beta) = (fields.real("alpha", 1.0)?, fields.real("beta", 0.0)?);
+    let leaves = fields.leaves(&[out.batch, out.m, out.n])?;
+    if let Some(leaf) = leaves.iter().find(|l| l.dtype != dtype) {
+        return Err(fields.invalid(format!("an epilogue's input has dtype {}, expected {dtype}", leaf.dtype)));
+    }
+    if let Some(epilogue) = fields.get("epilogue").filter(|e| !e.is_empty() && *e != "none") {
+        if fields.get("expr").is_some() || !leaves.is_empty() {
+            return Err(fields.invalid("epilogue= is a chain, expr= an expression: give one of them".to_string()));
+        }
         let steps: Option<Vec<Step>> = epilogue.split('+').map(Step::parse).collect();
         let names: Vec<&str> = ACTIVATIONS.iter().map(|(n, _)| *n).collect();
         let expected = format!("a chain of bias, bias_row, residual, scale(x), {} joined by +", names.join(", "));
-        out = out.with_steps(steps.ok_or_else(|| bad("epilogue", epilogue, &expected))?);
+        out = out.with_steps(steps.ok_or_else(|| fields.bad("epilogue", epilogue, &expected))?);
     }
-    let strides = |key: &str, default: Layout| match get(key) {
+    let expr = fields.expr("expr", Expr::Value)?;
+    if !expr.is_identity() || !leaves.is_empty() {
+        let layouts: Vec<Layout> = leaves.iter().map(|l| l.layout).collect();
+        out = out.with_expr(expr, &layouts).map_err(|e| match e {
+            ProblemError::Invalid { reason, .. } => fields.invalid(reason),
+            other => other,
+        })?;
+    }
+    let strides = |key: &str, default: Layout| match fields.get(key) {
         None => Ok(default),
         Some(v) => parse_strides(v, default.shape())
-            .ok_or_else(|| bad(key, v, "offset@batch:row:column in elements, inside the buffer")),
+            .ok_or_else(|| fields.bad(key, v, "offset@batch:row:column in elements, inside the buffer")),
     };
     let (a, b, c, d) = (strides("a", out.a)?, strides("b", out.b)?, strides("c", out.c)?, strides("d", out.d)?);
     out.with_layouts(a, b, c, d)
@@ -619,6 +699,30 @@ mod tests {
             if p.k > 0 {
                 assert_eq!(&parse(&p.text()).unwrap(), p, "{}", p.text());
             }
+        }
+    }
+
+    #[test]
+    fn an_expression_that_is_a_chain_becomes_one() {
+        let base = || parse("m=4,n=6,k=8,dtype=f32").unwrap();
+        let bias = Layout::contiguous(&[6]).unwrap().broadcast(&[1, 4, 6]).unwrap();
+        let whole = Layout::contiguous(&[1, 4, 6]).unwrap();
+        let chained = base().with_expr("relu(add(mul(v,0.5),x0))".parse().unwrap(), &[bias]).unwrap();
+        assert_eq!(chained.text(), "m=4,n=6,k=8,dtype=f32,layout=nn,epilogue=scale(0.5)+bias+relu");
+        for (expr, inputs) in [
+            ("add(x0,mul(v,x1))", vec![whole, bias]),
+            ("add(add(v,x1),x0)", vec![bias, whole]),
+            ("mul(v,lt(0.0,x0))", vec![whole]),
+            ("sin(v)", vec![]),
+        ] {
+            let p = base().with_expr(expr.parse().unwrap(), &inputs).unwrap();
+            assert!(p.steps.is_empty(), "{expr}");
+            assert_eq!(parse(&p.text()).unwrap(), p, "{}", p.text());
+            assert_eq!(p.operands().len(), 3 + inputs.len());
+            assert!(p.edge_cases().iter().all(|c| c.expr() == p.expr()), "{expr}");
+        }
+        for text in ["m=4,n=6,k=8,dtype=f32,expr=add(v,x0)", "m=4,n=6,k=8,dtype=f32,epilogue=relu,expr=sin(v)"] {
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 

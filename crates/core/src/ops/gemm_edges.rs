@@ -12,7 +12,7 @@ pub fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
     let plain = |batch, m, n, k| {
         let mut p = GemmProblem::new(GemmShape { batch, m, n, k, storage }, base.dtype).ok()?;
         (p.compute, p.alpha, p.beta) = (base.compute, base.alpha, base.beta);
-        Some(p.with_steps(base.steps.clone()))
+        p.with_epilogue_of(base)
     };
     // A variant for few rows never sees the others: keep m small when the problem's is.
     let few = base.m <= 8;

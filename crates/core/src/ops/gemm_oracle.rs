@@ -8,7 +8,7 @@ use super::gemm::{Compute, GemmProblem};
 use super::{OpProblem, OracleBudget};
 use crate::expr::{Bounded, Number};
 use crate::inputs::{Inputs, hash};
-use crate::reference::{Reference, RowIdentity};
+use crate::reference::{Reference, RowIdentity, rounding_error};
 use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 
@@ -115,7 +115,7 @@ impl<'a> Oracle<'a> {
             Bounded::exact(array.get(layout.at(&[batch, row, column])), self.unit)
         };
         let x = p.expr().eval(x, &input);
-        (x.value, x.error + output_error(p.dtype, x.value, x.error))
+        (x.value, x.error + rounding_error(p.dtype, x.value, x.error))
     }
 
     fn full(&self) -> Reference {
@@ -142,7 +142,7 @@ impl<'a> Oracle<'a> {
             out
         };
         let parts: Vec<Vec<(usize, f64, f64)>> = (0..work).into_par_iter().map(one).collect();
-        collect(parts.into_iter().flatten())
+        Reference::collect(parts.into_iter().flatten().collect())
     }
 
     /// Corners and random elements one by one, and every row through random weights.
@@ -168,7 +168,7 @@ impl<'a> Oracle<'a> {
         };
         let picked: Vec<_> = (0..samples).into_par_iter().map(one).collect();
         let share = picked.iter().map(|x| x.3).fold(0.0, f64::max);
-        let mut out = collect(picked.into_iter().map(|(at, value, bound, _)| (at, value, bound)));
+        let mut out = Reference::collect(picked.into_iter().map(|(at, value, bound, _)| (at, value, bound)).collect());
         out.identity = Some(self.identity(seed, share));
         out
     }
@@ -247,29 +247,9 @@ impl<'a> Oracle<'a> {
     }
 }
 
-fn collect(elements: impl Iterator<Item = (usize, f64, f64)>) -> Reference {
-    let mut out = Reference::default();
-    for (position, value, bound) in elements {
-        out.positions.push(position);
-        out.values.push(value);
-        out.bounds.push(bound);
-    }
-    out
-}
-
 /// Largest n such that every integer up to n is exact in `dtype`.
 fn exact_integers(dtype: DType) -> f64 {
     1.0 / dtype.unit_roundoff()
-}
-
-/// What rounding to the output's dtype can add: nothing where the exact value is representable.
-fn output_error(dtype: DType, value: f64, error: f64) -> f64 {
-    let mut cell = HostArray::zeros(dtype, 1);
-    cell.set(0, value);
-    if error == 0.0 && cell.get(0) == value {
-        return 0.0;
-    }
-    dtype.unit_roundoff() * (value.abs() + error) + dtype.underflow_error()
 }
 
 /// The three sums over k, with independent partial sums so that the compiler can use vectors.

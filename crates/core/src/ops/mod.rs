@@ -1,18 +1,38 @@
 //! Ops and their problems. An op is one file here, one folder in `kernels/` and one line in [`OPS`].
 
+pub mod fields;
+pub mod gather;
+mod gather_edges;
 pub mod gemm;
 mod gemm_edges;
 mod gemm_oracle;
+pub mod leaf;
+pub mod map;
+mod map_edges;
+pub mod reduce;
+mod reduce_edges;
+pub mod row;
+mod row_edges;
 
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, hash};
 use crate::reference::Reference;
 use crate::{DType, Expr, HostArray, Layout};
 use std::any::Any;
 use std::fmt;
+
 use std::sync::Arc;
 
+pub use leaf::Leaf;
+
 /// The ops that exist.
-pub static OPS: &[OpEntry] = &[OpEntry { name: "gemm", parse: gemm::parse_problem }];
+pub static OPS: &[OpEntry] = &[
+    OpEntry { name: "gemm", parse: gemm::parse_problem },
+    OpEntry { name: "map", parse: map::parse_problem },
+    OpEntry { name: "reduce", parse: reduce::parse_problem },
+    OpEntry { name: "row", parse: row::parse_problem },
+    OpEntry { name: "gather", parse: gather::parse_gather },
+    OpEntry { name: "scatter_add", parse: gather::parse_scatter_add },
+];
 
 /// One line of the registry.
 pub struct OpEntry {
@@ -68,12 +88,29 @@ pub struct Operand {
     /// The buffer must hold `layout.span()` elements.
     pub layout: Layout,
     pub role: Role,
+    /// Holds whole numbers that select something: valid ones are below this.
+    pub below: Option<usize>,
 }
 
 impl Operand {
     /// Bytes of the buffer behind the operand.
     pub fn bytes(&self) -> usize {
         self.layout.span() * self.dtype.bytes()
+    }
+
+    /// A buffer of this operand's size with test inputs of a family.
+    pub fn fill(&self, inputs: Inputs, seed: u64) -> HostArray {
+        let Some(below) = self.below else { return inputs.fill(seed, self.dtype, &self.layout) };
+        let special = inputs == Inputs::Special;
+        HostArray::from_fn(self.dtype, self.layout.span(), |i| {
+            let h = hash(seed, i as u64);
+            match h % 509 {
+                // Just outside on either side.
+                0 if special => -1.0,
+                1 if special => below as f64,
+                _ => ((h >> 16) % below as u64) as f64,
+            }
+        })
     }
 }
 

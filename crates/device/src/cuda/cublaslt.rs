@@ -291,6 +291,9 @@ fn epilogue(p: &GemmProblem, d_inner: bool) -> Option<(lt::cublasLtEpilogue_t, b
     // The library's bias runs along its rows: columns of a row-major D, rows of a column-major one.
     let bias = if d_inner { Step::Bias } else { Step::BiasRow };
     let steps = p.steps.as_slice();
+    if steps.is_empty() && !p.expr().is_identity() {
+        return None;
+    }
     let (has_bias, rest) = match steps.split_first() {
         Some((first, rest)) if *first == bias => (true, rest),
         _ => (false, steps),
