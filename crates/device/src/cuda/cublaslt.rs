@@ -8,6 +8,7 @@ use crate::device::Buffer;
 use crate::error::{DeviceError, Result};
 use cudarc::cublaslt::sys::{self as lt, cublasStatus_t};
 use kernelsmith_core::expr::Unary;
+use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::gemm::{Compute, GemmProblem, Step};
 use kernelsmith_core::{DType, Layout, Problem};
 use kernelsmith_kernels::Candidate;

@@ -1,0 +1,28 @@
+//! Lazy tensors over O(1) views, on kernels that earned their place.
+//!
+//! A [`Tensor`] is a node of an expression graph and a layout. Views only change the layout. The
+//! planner turns what is asked for into launches: element-wise chains are fused, into products,
+//! reductions and row operations where they meet; [`Tensor::plan`] shows it before it runs.
+#![forbid(unsafe_code)]
+
+mod create;
+mod device;
+mod elementwise;
+mod error;
+pub mod grad;
+mod index;
+mod join;
+mod matmul;
+mod node;
+pub mod plan;
+mod reduce;
+mod rows;
+mod tensor;
+mod views;
+
+pub use device::Device;
+pub use elementwise::Operand;
+pub use error::{Error, Result};
+pub use grad::{Gradients, grad, value_and_grad};
+pub use kernelsmith_core::DType;
+pub use tensor::{Scalar, Tensor};
