@@ -5,7 +5,7 @@
 pub mod array;
 pub mod dtype;
 pub mod expr;
-mod expr_text;
+pub mod expr_text;
 pub mod inputs;
 pub mod layout;
 pub mod ops;
