@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod create;
+pub mod data;
 mod device;
 mod elementwise;
 mod error;
 pub mod grad;
 mod index;
+pub mod io;
 mod join;
 mod matmul;
 mod node;
