@@ -31,6 +31,12 @@ pub enum Error {
     #[error("{path}: {reason}")]
     File { path: PathBuf, reason: String },
     #[error(transparent)]
+    NpyFile(crate::io::npy::NpyError),
+    #[error(transparent)]
+    SafetensorsFile(crate::io::safetensors::SafetensorsError),
+    #[error(transparent)]
+    Mnist(#[from] crate::data::mnist::MnistError),
+    #[error(transparent)]
     Problem(#[from] ProblemError),
     #[error(transparent)]
     Device(#[from] DeviceError),
