@@ -25,6 +25,7 @@ mod reduce;
 mod replay;
 mod rows;
 mod tensor;
+pub mod train;
 mod views;
 
 pub use device::Device;

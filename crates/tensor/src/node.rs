@@ -28,6 +28,8 @@ pub(crate) enum NodeOp {
     Gather { axis: usize, x: Tensor, index: Tensor },
     /// `x` and `index` have one shape; the node has it but for the axis.
     ScatterAdd { axis: usize, x: Tensor, index: Tensor },
+    /// The same elements in the same buffer: a variable of something that is not computed yet.
+    Alias { input: Tensor },
     /// Parts laid into the node's buffer, which hold zeros elsewhere unless the parts cover it.
     Place { parts: Vec<(Tensor, Layout)>, covered: bool },
 }
@@ -37,7 +39,7 @@ impl NodeOp {
     pub fn inputs(&self) -> Vec<&Tensor> {
         match self {
             NodeOp::Map { inputs, .. } => inputs.iter().collect(),
-            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } => vec![input],
+            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } | NodeOp::Alias { input } => vec![input],
             NodeOp::Matmul { a, b } => vec![a, b],
             NodeOp::Row { input, label, .. } => std::iter::once(input).chain(label).collect(),
             NodeOp::Gather { x, index, .. } | NodeOp::ScatterAdd { x, index, .. } => vec![x, index],
@@ -48,7 +50,7 @@ impl NodeOp {
     fn into_inputs(self) -> Vec<Tensor> {
         match self {
             NodeOp::Map { inputs, .. } => inputs,
-            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } => vec![input],
+            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } | NodeOp::Alias { input } => vec![input],
             NodeOp::Matmul { a, b } => vec![a, b],
             NodeOp::Row { input, label, .. } => std::iter::once(input).chain(label).collect(),
             NodeOp::Gather { x, index, .. } | NodeOp::ScatterAdd { x, index, .. } => vec![x, index],
@@ -69,6 +71,8 @@ pub(crate) struct Node {
     pub device: Device,
     /// Whether gradients can be asked for through it, so that its op is kept after it was computed.
     pub tracked: bool,
+    /// Whether gradients end here: what led to it is not differentiated.
+    pub variable: bool,
     /// Bounds on the elements, for indices.
     pub range: OnceLock<Range>,
     op: Mutex<Option<Arc<NodeOp>>>,
@@ -77,13 +81,23 @@ pub(crate) struct Node {
 
 impl Node {
     pub fn lazy(name: &'static str, dtype: DType, layout: Layout, device: &Device, op: NodeOp) -> Arc<Node> {
+        Node::of(name, dtype, layout, device, op, false)
+    }
+
+    /// A parameter that is still to be computed.
+    pub fn variable(dtype: DType, layout: Layout, device: &Device, op: NodeOp) -> Arc<Node> {
+        Node::of("variable", dtype, layout, device, op, true)
+    }
+
+    fn of(name: &'static str, dtype: DType, layout: Layout, device: &Device, op: NodeOp, variable: bool) -> Arc<Node> {
         let tracked = op.inputs().iter().any(|t| t.node().tracked);
         Arc::new(Node {
             name,
             dtype,
             layout,
             device: device.clone(),
-            tracked,
+            tracked: tracked || variable,
+            variable,
             range: OnceLock::new(),
             op: Mutex::new(Some(Arc::new(op))),
             buffer: OnceLock::new(),
@@ -98,6 +112,7 @@ impl Node {
             layout,
             device: device.clone(),
             tracked,
+            variable: tracked,
             range: OnceLock::new(),
             op: Mutex::new(None),
             buffer: OnceLock::from(buffer),
@@ -116,7 +131,7 @@ impl Node {
     /// Takes the computed elements. Without a gradient to come, what led to them is let go.
     pub fn fulfil(&self, buffer: Buffer) {
         let _ = self.buffer.set(buffer);
-        if !self.tracked {
+        if !self.tracked || self.variable {
             let op = self.op.lock().unwrap_or_else(PoisonError::into_inner).take();
             release(op);
         }

@@ -264,7 +264,14 @@ impl Tensor {
             let expected = "f32, f64, f16 or bf16".to_string();
             return Err(Error::DType { op: "variable", found: self.dtype(), expected });
         }
-        self.source(true)
+        if self.is_realized() || self.is_empty() {
+            return self.source(true);
+        }
+        // Not computed here and now: a step that is being recorded makes variables of new parameters.
+        let input = if self.layout == self.node.layout { self.clone() } else { self.duplicate()? };
+        let layout = input.layout;
+        let node = Node::variable(self.dtype(), layout, self.device(), NodeOp::Alias { input });
+        Ok(Tensor { node, layout })
     }
 
     fn source(&self, tracked: bool) -> Result<Tensor> {

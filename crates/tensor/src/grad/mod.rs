@@ -36,7 +36,7 @@ impl Tensor {
     /// More than one element, a dtype that is not floating-point, an op without a gradient.
     pub fn backward(&self) -> Result<Gradients> {
         let (order, sums) = reverse(self)?;
-        let variables = order.into_iter().filter(|n| n.op().is_none());
+        let variables = order.into_iter().filter(|n| n.variable);
         let found = variables.filter_map(|n| Some((address(&n), sums.get(&address(&n))?.clone())));
         Ok(Gradients(found.collect()))
     }
@@ -90,7 +90,7 @@ fn reverse(output: &Tensor) -> Result<(Vec<Arc<Node>>, HashMap<usize, Tensor>)> 
         sums.insert(address(output.node()), rules::unseen(&one, output.layout(), output.node())?);
     }
     for node in &order {
-        let Some(op) = node.op() else { continue };
+        let Some(op) = node.op().filter(|_| !node.variable) else { continue };
         let Some(g) = sums.get(&address(node)).cloned() else { continue };
         // The node's own value, whole.
         let y = Tensor::new(node.clone(), node.layout);
@@ -129,7 +129,7 @@ fn tracked(root: &Arc<Node>) -> Vec<Arc<Node>> {
             continue;
         }
         stack.push((node.clone(), true));
-        if let Some(op) = node.op() {
+        if let Some(op) = node.op().filter(|_| !node.variable) {
             stack.extend(op.inputs().iter().map(|t| (t.node().clone(), false)));
         }
     }

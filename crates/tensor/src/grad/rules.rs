@@ -16,14 +16,18 @@ pub(super) fn pull(node: &Arc<Node>, op: &NodeOp, g: &Tensor, y: &Tensor) -> Res
     let refuse = |why: &str| Err(Error::NoGradient { op: node.name, why: why.to_string() });
     match op {
         NodeOp::Map { expr, inputs } => map(expr, inputs, g, y),
-        NodeOp::Copy { input, .. } => Ok(vec![(input.clone(), g.clone())]),
+        NodeOp::Copy { input, .. } | NodeOp::Alias { input } => Ok(vec![(input.clone(), g.clone())]),
         NodeOp::Matmul { a, b } => {
             let mut out = Vec::new();
+            // An operand that lies transposed gets its gradient transposed: seen from its buffer
+            // it is straight, and what follows can join the product.
             if a.node().tracked {
-                out.push((a.clone(), g.matmul(&b.t()?)?));
+                let straight = !a.layout().is_transposed();
+                out.push((a.clone(), if straight { g.matmul(&b.t()?)? } else { b.matmul(&g.t()?)?.t()? }));
             }
             if b.node().tracked {
-                out.push((b.clone(), a.t()?.matmul(g)?));
+                let straight = !b.layout().is_transposed();
+                out.push((b.clone(), if straight { a.t()?.matmul(g)? } else { g.t()?.matmul(a)?.t()? }));
             }
             Ok(out)
         }

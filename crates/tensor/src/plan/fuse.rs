@@ -11,6 +11,7 @@ use super::graph::{Edge, Graph, Item};
 use super::{Plan, Read, Slot, Step};
 use crate::error::{Error, Result};
 use crate::node::NodeOp;
+use crate::tensor::lowest;
 use kernelsmith_core::expr::{Expr, Unary};
 use kernelsmith_core::layout::MAX_RANK;
 use kernelsmith_core::ops::gather::{GatherProblem, Movement};
@@ -34,6 +35,20 @@ struct Source {
 }
 
 impl Source {
+    /// Moves whole vectors of the layout's offset into the read, so that the problem does not have them.
+    fn settled(mut self) -> Source {
+        let layout = &self.leaf.layout;
+        let first = layout.offset() - lowest(layout);
+        let single = layout.shape().iter().zip(layout.strides()).all(|(n, s)| *n == 1 || *s == 0);
+        let unit = if single { 1 } else { 16 / self.read.element };
+        let base = first - first % unit;
+        if let Ok(moved) = Layout::strided(layout.shape(), layout.strides(), layout.offset() - base) {
+            self.leaf.layout = moved;
+            self.read.base += base;
+        }
+        self
+    }
+
     fn is(&self, other: &Source) -> bool {
         self.read == other.read && self.leaf == other.leaf
     }
@@ -151,6 +166,7 @@ impl<'a> Builder<'a> {
                 }
                 Ok(State::Held(self.launch(at, pending)?))
             }
+            NodeOp::Alias { .. } => Ok(State::Held(self.hold(edges[0].item)?)),
             NodeOp::Gather { axis, .. } => self.movement(item, Movement::Gather, *axis, edges),
             NodeOp::ScatterAdd { axis, .. } => self.movement(item, Movement::ScatterAdd, *axis, edges),
             NodeOp::Place { parts, covered } => {
@@ -163,8 +179,10 @@ impl<'a> Builder<'a> {
                     self.push(Problem::new(problem), &[], slot, vec![name], None);
                 }
                 for (edge, (_, place)) in edges.iter().zip(parts) {
-                    let pending =
-                        self.absorb(&Expr::Input(0), std::slice::from_ref(edge), place.shape(), None)?.named(name);
+                    let pending = self
+                        .absorb(&Expr::Input(0), std::slice::from_ref(edge), place.shape(), None)?
+                        .named(name)
+                        .settled();
                     let inputs = pending.sources.iter().map(|s| s.leaf).collect();
                     let problem = MapProblem::new(pending.expr, inputs, Leaf::new(dtype, *place))?.canonical();
                     self.push(Problem::new(problem), &pending.sources, slot, pending.ops, None);
@@ -205,7 +223,9 @@ impl<'a> Builder<'a> {
     fn source(&self, edge: &Edge, slot: usize) -> Source {
         let item = &self.graph.items[edge.item];
         let dynamic = item.op.is_none().then_some(edge.alias);
-        Source { read: Read { slot, edge: dynamic }, leaf: Leaf::new(item.node.dtype, edge.layout) }
+        let dtype = item.node.dtype;
+        let read = Read { slot, edge: dynamic, base: 0, element: dtype.bytes() };
+        Source { read, leaf: Leaf::new(dtype, edge.layout) }
     }
 
     /// `expr` over the edges, with every pending item that can be part of it taken in. Only an
@@ -343,6 +363,7 @@ impl<'a> Builder<'a> {
         let graph = self.graph;
         let item = &graph.items[at];
         let out = Leaf::new(item.node.dtype, item.node.layout);
+        let pending = pending.settled();
         let Some(head) = pending.head else {
             let inputs = pending.sources.iter().map(|s| s.leaf).collect();
             let problem = MapProblem::new(pending.expr, inputs, out)?.canonical();
@@ -363,14 +384,14 @@ impl<'a> Builder<'a> {
         let out = Leaf::new(item.node.dtype, head.node.layout);
         let (problem, reads, before) = match &**op {
             NodeOp::Matmul { .. } => {
-                let (a, b) = (self.held(&edges[0])?, self.held(&edges[1])?);
+                let (a, b) = (self.held(&edges[0])?.settled(), self.held(&edges[1])?.settled());
                 let problem = product(&a.leaf, &b.leaf, &pending.expr, &post, out.dtype)?;
                 let reads: Vec<Source> = [a, b].into_iter().chain(post).collect();
                 (Problem::new(problem), reads, Vec::new())
             }
             NodeOp::Reduce { kind, outer, .. } => {
                 let shape = edges[0].layout.shape();
-                let prologue = self.prologue(&edges[0], MAX_INPUTS - post.len())?;
+                let prologue = self.prologue(&edges[0], MAX_INPUTS - post.len())?.settled();
                 let (reads, epilogue) = join(prologue.sources, post, &pending.expr, |l| widen(l, shape))?;
                 let leaves = reads.iter().map(|s| s.leaf).collect();
                 let exprs = (prologue.expr, epilogue);
@@ -379,9 +400,9 @@ impl<'a> Builder<'a> {
             }
             NodeOp::Row { kind, eps, .. } => {
                 let shape = edges[0].layout.shape();
-                let label = edges.get(1).map(|e| self.held(e)).transpose()?;
+                let label = edges.get(1).map(|e| self.held(e)).transpose()?.map(Source::settled);
                 let room = MAX_INPUTS - post.len() - usize::from(label.is_some());
-                let prologue = self.prologue(&edges[0], room)?;
+                let prologue = self.prologue(&edges[0], room)?.settled();
                 let spread = |l: &Layout| if kind.reduces() { widen(l, shape) } else { Some(*l) };
                 let (mut reads, epilogue) = join(prologue.sources, post, &pending.expr, spread)?;
                 let label = match label {
@@ -417,7 +438,7 @@ impl<'a> Builder<'a> {
     }
 
     fn movement(&mut self, item: &Item, movement: Movement, axis: usize, edges: &[Edge]) -> Result<State> {
-        let (x, index) = (self.held(&edges[0])?, self.held(&edges[1])?);
+        let (x, index) = (self.held(&edges[0])?.settled(), self.held(&edges[1])?.settled());
         let out = Leaf::new(item.node.dtype, item.node.layout);
         let problem = GatherProblem::new(movement, axis, x.leaf, index.leaf, out)?;
         let slot = self.new_slot(item, None);
@@ -427,6 +448,11 @@ impl<'a> Builder<'a> {
 }
 
 impl Pending {
+    fn settled(mut self) -> Self {
+        self.sources = self.sources.into_iter().map(Source::settled).collect();
+        self
+    }
+
     fn named(mut self, name: &'static str) -> Self {
         self.ops.push(name);
         self

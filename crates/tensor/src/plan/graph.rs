@@ -112,6 +112,7 @@ impl Key {
             }
             NodeOp::Gather { axis, .. } => self.add(15 | (*axis as u64) << 8),
             NodeOp::ScatterAdd { axis, .. } => self.add(16 | (*axis as u64) << 8),
+            NodeOp::Alias { .. } => self.add(18),
             NodeOp::Place { parts, covered } => {
                 self.add(17 | u64::from(*covered) << 8);
                 parts.iter().for_each(|(_, l)| self.layout(l));

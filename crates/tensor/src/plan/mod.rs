@@ -50,6 +50,11 @@ pub(crate) struct Read {
     pub slot: usize,
     /// The graph's edge whose base is added to the buffer's start; none for computed buffers.
     pub edge: Option<usize>,
+    /// Elements from there to where the problem's layout begins: problems that differ only in
+    /// where they begin are one.
+    pub base: usize,
+    /// Bytes of an element.
+    pub element: usize,
 }
 
 /// A buffer of a plan.

@@ -17,10 +17,8 @@ fn operands(graph: &Graph, step: &Step, slots: &[Option<Buffer>]) -> Result<Vec<
     let mut out = Vec::with_capacity(step.reads.len() + 1);
     for read in &step.reads {
         let Some(buffer) = &slots[read.slot] else { continue };
-        let base = read.edge.map_or(0, |e| {
-            let edge = &graph.edges[e];
-            edge.base * graph.items[edge.item].node.dtype.bytes()
-        });
+        let moved = read.edge.map_or(0, |e| graph.edges[e].base);
+        let base = (read.base + moved) * read.element;
         out.push(if base == 0 { buffer.clone() } else { buffer.slice(base, buffer.bytes() - base)? });
     }
     out.extend(slots[step.writes].clone());
@@ -49,12 +47,11 @@ pub(super) fn run(graph: &Graph, plan: &Plan, device: &Device) -> Result<()> {
     fulfil(graph, plan, slots, device)
 }
 
-fn fulfil(graph: &Graph, plan: &Plan, mut slots: Vec<Option<Buffer>>, device: &Device) -> Result<()> {
+fn fulfil(graph: &Graph, plan: &Plan, slots: Vec<Option<Buffer>>, device: &Device) -> Result<()> {
     for (item, slot) in graph.roots.iter().zip(&plan.roots) {
-        let buffer = match slots[*slot].take() {
-            Some(buffer) => buffer,
-            // An empty tensor, which no step wrote, or one that was asked for twice.
-            None if graph.items[*item].node.buffer().is_some() => continue,
+        let buffer = match &slots[*slot] {
+            Some(buffer) => buffer.clone(),
+            // An empty tensor, which no step wrote.
             None => device.0.raw.alloc(plan.slots[*slot].bytes)?,
         };
         graph.items[*item].node.fulfil(buffer);
