@@ -31,5 +31,7 @@ pub struct CpuEntry {
 
 /// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
-    super::gemm::KERNELS.iter().chain(super::spin::KERNELS).chain(super::faults::KERNELS).find(|e| e.name == name)
+    let ops = [super::gemm::KERNELS, super::map::KERNELS, super::reduce::KERNELS, super::row::KERNELS];
+    let rest = [super::gather::KERNELS, super::spin::KERNELS, super::faults::KERNELS];
+    ops.into_iter().chain(rest).flatten().find(|e| e.name == name)
 }

@@ -1,6 +1,6 @@
 //! Loaded modules and launches: argument blocks are packed once; a launch fills in addresses.
 
-use super::{CudaDevice, check, compile};
+use super::{CudaDevice, RawStream, check, compile};
 use crate::device::{Buffer, Device};
 use crate::error::{DeviceError, Result};
 use cudarc::driver::sys;
@@ -195,7 +195,8 @@ impl CudaDevice {
         })
     }
 
-    pub fn launch(&self, queue: u32, program: &CudaProgram, operands: &[Buffer]) -> Result<()> {
+    /// Launches for `queue` on `stream`: the queue's own, or the one that captures for it.
+    pub fn launch(&self, queue: u32, stream: RawStream, program: &CudaProgram, operands: &[Buffer]) -> Result<()> {
         if program.queue.is_some_and(|q| q != queue) {
             return Err(DeviceError::Launch {
                 what: program.name.clone(),
@@ -203,7 +204,6 @@ impl CudaDevice {
             });
         }
         self.bind()?;
-        let stream = self.stream(queue);
         for ready in &program.launches {
             ready
                 .launch(stream, operands)
