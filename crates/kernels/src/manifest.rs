@@ -69,6 +69,8 @@ pub enum ArgSpec {
     Acc(Formula),
     /// The rendered `Epilogue` struct.
     Epilogue,
+    /// The rendered `Arrays` struct: every operand, the space and the expressions' constants.
+    Arrays,
     /// Scratch of this many bytes.
     Workspace(Formula),
     /// This many u32 counters, zeroed once; a kernel leaves them zero.
@@ -386,8 +388,9 @@ impl Reader<'_> {
             "workspace" => ArgSpec::Workspace(formula()?),
             "counters" => ArgSpec::Counters(formula()?),
             "epilogue" => ArgSpec::Epilogue,
+            "arrays" => ArgSpec::Arrays,
             other => {
-                let known = "matrix, buffer, i32, i64, f32, acc, workspace, counters, epilogue, tensor_map";
+                let known = "matrix, buffer, i32, i64, f32, acc, workspace, counters, epilogue, arrays, tensor_map";
                 return Err(self.fail_at(other, format!("unknown argument kind `{other}`, expected one of {known}")));
             }
         })

@@ -6,7 +6,7 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{sample, unravel, vector};
+use super::map::{lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number};
 use crate::inputs::{Inputs, hash};
@@ -306,6 +306,8 @@ impl OpProblem for ReduceProblem {
             int("inputs", self.inputs.len()),
             int("vec", vec),
             int("align", align),
+            int("lanes", lanes(self.inputs.iter(), self.shape.len().saturating_sub(1))),
+            int("column_lanes", self.outer.checked_sub(1).map_or(1, |d| lanes(self.inputs.iter(), d).min(8))),
             int("cost", self.expr.size()),
             text("kind", self.kind.name()),
             text(
