@@ -11,6 +11,7 @@ mod device;
 mod elementwise;
 mod error;
 pub mod files;
+pub mod formula;
 pub mod grad;
 mod index;
 pub mod io;
