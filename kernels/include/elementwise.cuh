@@ -38,8 +38,8 @@ struct Arrays {
     Divisor vectors;
     // The same in the last outer dimension of a reduction.
     Divisor column_vectors;
-    // Points of the outer dimensions, and of the others.
-    Index outer, inner;
+    // Points of the outer dimensions, and of the others; vectors of a reduction's outer dimensions.
+    Index outer, inner, outer_vectors;
 
     template <int I>
     __device__ __forceinline__ typename Array<I>::Type* array() const {
@@ -59,13 +59,15 @@ __host__ __device__ constexpr U smaller(U a, U b) {
     return a < b ? a : b;
 }
 
-__device__ __forceinline__ long long times(Index i, Stride s) {
+// A difference of indices with its sign.
+__device__ __forceinline__ long long signed_of(Index i) {
 #if WIDE
-    return (long long)i * s;
+    return (long long)i;
 #else
-    return (long long)(int)i * s;
+    return (int)i;
 #endif
 }
+__device__ __forceinline__ long long times(Index i, Stride s) { return signed_of(i) * s; }
 
 __device__ __forceinline__ Place origin() {
     Place p;
@@ -96,13 +98,13 @@ template <int DIM, int K = 0>
 __device__ __forceinline__ void add_steps(Place& p, const Arrays& a, Index by) {
     if constexpr (K < ARRAYS) {
         constexpr int STEP = Walk<K, DIM>::STEP;
-        if constexpr (STEP == 1) p.offset[K] += by;
+        if constexpr (STEP == 1) p.offset[K] += signed_of(by);
         if constexpr (STEP > 1) p.offset[K] += times(by, a.stride[K][DIM]);
         add_steps<DIM, K + 1>(p, a, by);
     }
 }
 
-// Moves p along one dimension.
+// Moves p along one dimension, also backwards by a difference that wraps.
 template <int DIM>
 __device__ __forceinline__ void advance(Place& p, const Arrays& a, Index by) {
     p.at[DIM] += by;

@@ -103,6 +103,8 @@ impl Frame {
             frame.function("post", &p.post, true);
             let kind = RowKind::ALL.iter().position(|k| *k == p.kind).unwrap_or(0);
             frame.named.push(("KIND", kind as i64));
+            let whole = frame.shift == 0 && p.columns().is_multiple_of(frame.lanes);
+            frame.named.push(("WHOLE_ROWS", i64::from(whole)));
             frame.named.push(("LABEL", p.label.map_or(-1, |l| l as i64)));
             frame.named.push(("EXPR_IS_INPUT", i64::from(matches!(p.expr, Expr::Input(_)))));
             frame.named.push(("EPS", frame.constants.len() as i64));
@@ -237,6 +239,8 @@ impl Frame {
             let n = dims.iter().product();
             out.push(self.index(n));
         }
+        let rows: usize = self.shape[..self.outer.saturating_sub(1)].iter().product();
+        out.push(self.index(rows * columns));
         out
     }
 

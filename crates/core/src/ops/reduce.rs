@@ -296,6 +296,8 @@ impl OpProblem for ReduceProblem {
         let (vec, align) = vector(self.inputs.iter().filter(|_| self.inner_len() > 1));
         // Which dimension neighbours in memory lie along: the innermost reduced one, or an outer one.
         let along = |d: Option<usize>| d.is_some_and(|d| self.inputs.iter().all(|l| l.layout.strides()[d].abs() <= 1));
+        let columns = self.outer.checked_sub(1).map_or(1, |d| lanes(self.inputs.iter(), d).min(8));
+        let along_columns = self.outer.checked_sub(1).map_or(1, |d| self.shape[d]);
         let inner = along(self.shape.len().checked_sub(1).filter(|_| self.outer < self.shape.len()));
         let outer = along(self.outer.checked_sub(1));
         vec![
@@ -307,7 +309,8 @@ impl OpProblem for ReduceProblem {
             int("vec", vec),
             int("align", align),
             int("lanes", lanes(self.inputs.iter(), self.shape.len().saturating_sub(1))),
-            int("column_lanes", self.outer.checked_sub(1).map_or(1, |d| lanes(self.inputs.iter(), d).min(8))),
+            int("column_lanes", columns),
+            int("column_vectors", self.outer_len() / along_columns * along_columns.div_ceil(columns)),
             int("cost", self.expr.size()),
             text("kind", self.kind.name()),
             text(

@@ -71,6 +71,14 @@ fn function(f: &Function) -> String {
     for i in &f.inputs {
         let _ = writeln!(out, "    load_array<{i}, COUNT, DIM>(in.x{i}, a, p);");
     }
+    let _ = writeln!(out, "}}\ntemplate <int COUNT, int DIM>");
+    let _ = writeln!(
+        out,
+        "__device__ __forceinline__ void put({name}Inputs<COUNT, DIM>& to, int j, const {name}Inputs<1, DIM>& from) {{"
+    );
+    for i in &f.inputs {
+        let _ = writeln!(out, "    to.x{i}.set(held<{i}, DIM>(COUNT) == 1 ? 0 : j, from.x{i}.get(0));");
+    }
     let value = if f.takes_value { ", Acc v" } else { "" };
     let _ = writeln!(out, "}}\ntemplate <int COUNT, int DIM>");
     let _ = writeln!(
