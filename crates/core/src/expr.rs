@@ -345,10 +345,39 @@ impl Bounded {
         Bounded { value, error: 0.0, unit }
     }
 
+    /// A result that is rounded once, as the arithmetic stores it.
     fn rounded(value: f64, error: f64, unit: f64) -> Self {
+        Self::stored(value, error + unit * value.abs(), unit)
+    }
+
+    /// A result as the arithmetic stores it: infinite beyond its range, with an absolute error
+    /// below it. An infinite error means that nothing is known, not even whether it is a number.
+    pub(crate) fn stored(value: f64, error: f64, unit: f64) -> Self {
+        let single = unit > DType::F64.unit_roundoff();
         // Infinities and NaN are compared exactly, and are as exact when computed with.
-        let error = if value.is_finite() { error + unit * value.abs() } else { 0.0 };
-        Bounded { value, error, unit }
+        if !value.is_finite() {
+            return Bounded { value, error: 0.0, unit };
+        }
+        if single && ((value.abs() + error) as f32).is_infinite() {
+            let surely = (value.abs() - error) as f32 == f32::INFINITY;
+            return if surely {
+                Bounded { value: value.signum() * f64::INFINITY, error: 0.0, unit }
+            } else {
+                Bounded { value, error: f64::INFINITY, unit }
+            };
+        }
+        let (smallest, spacing) = if single {
+            (f64::from(f32::MIN_POSITIVE), f64::from(f32::from_bits(1)))
+        } else {
+            (f64::MIN_POSITIVE, f64::from_bits(1))
+        };
+        let underflow = if value != 0.0 && value.abs() < 2.0 * smallest { spacing } else { 0.0 };
+        Bounded { value, error: error + underflow, unit }
+    }
+
+    /// Whether the number may lie on either side of zero.
+    fn near_zero(self) -> bool {
+        self.error > 0.0 && self.value.abs() <= self.error
     }
 }
 
@@ -362,8 +391,14 @@ impl Number for Bounded {
     fn unary(op: Unary, x: Self) -> Self {
         let value = f64::unary(op, x.value);
         let (v, e, u) = (x.value.abs(), x.error, x.unit);
-        if v.is_infinite() {
+        if !e.is_finite() {
+            return Bounded { value, error: f64::INFINITY, unit: u };
+        }
+        if !v.is_finite() {
             return Bounded { value, error: 0.0, unit: u };
+        }
+        if matches!(op, Unary::Log | Unary::Sqrt | Unary::Rsqrt | Unary::Recip) && x.near_zero() {
+            return Bounded { value, error: f64::INFINITY, unit: u };
         }
         // (slope bound · input error) + error of the function's own evaluation in a few ulps.
         let error = match op {
@@ -379,15 +414,21 @@ impl Number for Bounded {
             Unary::Rsqrt => e * value.abs() / (2.0 * (v - e).max(f64::MIN_POSITIVE)) + 4.0 * u * value.abs(),
             Unary::Sin | Unary::Cos => e + 4.0 * u,
             Unary::Erf => 1.13 * e + 4.0 * u * value.abs(),
-            Unary::Not => jump(v <= e && e > 0.0),
+            Unary::Not => jump(x.near_zero()),
         };
-        Bounded { value, error, unit: u }
+        match op {
+            Unary::Neg | Unary::Abs | Unary::Relu | Unary::Not => Bounded { value, error, unit: u },
+            _ => Bounded::stored(value, error, u),
+        }
     }
 
     fn binary(op: Binary, x: Self, y: Self) -> Self {
         let unit = x.unit.max(y.unit);
         let value = f64::binary(op, x.value, y.value);
         let (a, b) = (x.value.abs(), y.value.abs());
+        if !x.error.is_finite() || !y.error.is_finite() || (op == Binary::Div && y.near_zero()) {
+            return Bounded { value, error: f64::INFINITY, unit };
+        }
         match op {
             Binary::Add | Binary::Sub => Bounded::rounded(value, x.error + y.error, unit),
             Binary::Mul => Bounded::rounded(value, a * y.error + b * x.error + x.error * y.error, unit),
@@ -396,13 +437,17 @@ impl Number for Bounded {
                 Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
             }
             Binary::Max | Binary::Min => Bounded { value, error: x.error.max(y.error), unit },
-            Binary::Pow if !value.is_finite() || value == 0.0 => Bounded { value, error: 0.0, unit },
+            Binary::Pow if a == 0.0 || b == 0.0 || !value.is_finite() => {
+                let exact = x.error == 0.0 && y.error == 0.0;
+                Bounded { value, error: if exact { 0.0 } else { f64::INFINITY }, unit }
+            }
             Binary::Pow => {
                 // d(x^y) = x^y · (y/x dx + ln x dy), and a few ulps scaled by |y ln x|.
                 let log = a.ln().abs();
                 let relative = b * x.error / (a - x.error).max(f64::MIN_POSITIVE) + log * y.error;
                 let own = 8.0 * unit * (1.0 + b * log);
-                Bounded { value, error: value.abs() * (relative.exp_m1() + own), unit }
+                let error = value.abs() * (relative.exp_m1() + own);
+                Bounded::stored(value, if error.is_nan() { f64::INFINITY } else { error }, unit)
             }
             Binary::Lt | Binary::Le | Binary::Eq | Binary::Ne => {
                 let error = x.error + y.error;
@@ -418,12 +463,15 @@ impl Number for Bounded {
             return Bounded { unit, ..picked };
         }
         // Either may be picked.
-        let apart = (x.value - y.value).abs();
-        Bounded { value: picked.value, error: apart + picked.error.max(other.error), unit }
+        let apart = (x.value - y.value).abs() + picked.error.max(other.error);
+        Bounded { value: picked.value, error: if apart.is_nan() { f64::INFINITY } else { apart }, unit }
     }
 
     fn round(dtype: DType, x: Self) -> Self {
         let value = dtype.round(x.value);
+        if x.error == f64::INFINITY {
+            return Bounded { value, ..x };
+        }
         if !dtype.is_float() {
             // A number near a whole one may be truncated to either side.
             let exact = x.error == 0.0 || !x.value.is_finite();
@@ -431,8 +479,13 @@ impl Number for Bounded {
         }
         let own =
             if x.error == 0.0 { 0.0 } else { dtype.unit_roundoff() * 2.0 * x.value.abs() + dtype.underflow_error() };
-        let error = if value.is_finite() { x.error + own } else { 0.0 };
-        Bounded { value, error, unit: x.unit }
+        let [low, high] = [-x.error, x.error].map(|e| dtype.round(x.value.abs() + e) == f64::INFINITY);
+        let error = match (low, high) {
+            (false, false) => x.error + own,
+            (true, true) => 0.0,
+            _ => f64::INFINITY,
+        };
+        Bounded { value, error: if value.is_nan() { 0.0 } else { error }, unit: x.unit }
     }
 
     fn random(stream: Stream, counter: Self) -> Self {

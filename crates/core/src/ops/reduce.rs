@@ -248,7 +248,7 @@ impl Sum {
                 };
                 let tiny = if gamma == 0.0 { 0.0 } else { k * f64::from(f32::from_bits(1)) };
                 let error = self.error * (1.0 + gamma) + gamma * self.magnitude + tiny;
-                Bounded { value: self.value, error: if self.value.is_finite() { error } else { 0.0 }, unit }
+                Bounded::stored(self.value, error, unit)
             }
         }
     }

@@ -219,8 +219,7 @@ fn finish(kind: RowKind, eps: f64, x: &[Bounded], label: Option<f64>, unit: f64)
             size += t.value.abs();
             error += t.error;
         }
-        let error = if f64::is_finite(value) { error * (1.0 + gamma) + gamma * size } else { 0.0 };
-        Bounded { value, error, unit }
+        Bounded::stored(value, error * (1.0 + gamma) + gamma * size, unit)
     };
     let max = x.iter().fold(exact(f64::NEG_INFINITY), |m, v| Bounded::binary(Binary::Max, m, *v));
     let max = exact(max.value);
