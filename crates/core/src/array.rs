@@ -1,6 +1,7 @@
 //! Typed values in host memory: what the lab feeds to kernels and what the oracle reads.
 
 use crate::DType;
+use crate::dtype::{bf16_of, f16_of};
 use half::{bf16, f16};
 
 /// A flat host array of one dtype.
@@ -62,8 +63,8 @@ impl HostArray {
         match dtype {
             DType::F32 => HostArray::F32(make!(|x: f64| x as f32)),
             DType::F64 => HostArray::F64(make!(|x: f64| x)),
-            DType::F16 => HostArray::F16(make!(f16::from_f64)),
-            DType::BF16 => HostArray::BF16(make!(bf16::from_f64)),
+            DType::F16 => HostArray::F16(make!(f16_of)),
+            DType::BF16 => HostArray::BF16(make!(bf16_of)),
             DType::I32 => HostArray::I32(make!(|x: f64| x as i32)),
             DType::U8 => HostArray::U8(make!(|x: f64| x as u8)),
             DType::Bool => HostArray::Bool(make!(|x: f64| u8::from(x != 0.0))),
@@ -126,8 +127,8 @@ impl HostArray {
         match self {
             HostArray::F32(v) => v[i] = x as f32,
             HostArray::F64(v) => v[i] = x,
-            HostArray::F16(v) => v[i] = f16::from_f64(x),
-            HostArray::BF16(v) => v[i] = bf16::from_f64(x),
+            HostArray::F16(v) => v[i] = f16_of(x),
+            HostArray::BF16(v) => v[i] = bf16_of(x),
             HostArray::I32(v) => v[i] = x as i32,
             HostArray::U8(v) => v[i] = x as u8,
             HostArray::Bool(v) => v[i] = u8::from(x != 0.0),

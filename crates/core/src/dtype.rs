@@ -91,8 +91,8 @@ impl DType {
         match self {
             DType::F32 => x as f32 as f64,
             DType::F64 => x,
-            DType::F16 => half::f16::from_f64(x).to_f64(),
-            DType::BF16 => half::bf16::from_f64(x).to_f64(),
+            DType::F16 => f16_of(x).to_f64(),
+            DType::BF16 => bf16_of(x).to_f64(),
             DType::I32 => x as i32 as f64,
             DType::U8 => x as u8 as f64,
             DType::Bool => f64::from(u8::from(x != 0.0)),
@@ -107,6 +107,27 @@ impl DType {
             _ => DType::F32,
         }
     }
+}
+
+/// The nearest f16, ties to even. (`f16::from_f64` drops the lower half of the bits first, or
+/// rounds twice, so that what lies next to a tie may go the wrong way.)
+pub fn f16_of(x: f64) -> half::f16 {
+    half::f16::from_f32(odd(x))
+}
+
+/// The nearest bf16, ties to even.
+pub fn bf16_of(x: f64) -> half::bf16 {
+    half::bf16::from_f32(odd(x))
+}
+
+/// `x` in f32, rounded to odd where it is not exact: rounding that again to fewer than 22 bits
+/// gives what rounding `x` once would (Boldo & Melquiond 2008).
+fn odd(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) == x || !near.is_finite() || near.to_bits() & 1 == 1 {
+        return near;
+    }
+    if f64::from(near) < x { near.next_up() } else { near.next_down() }
 }
 
 impl fmt::Display for DType {
@@ -132,6 +153,22 @@ mod tests {
             assert_eq!(d.name().parse::<DType>(), Ok(d));
         }
         assert!("float".parse::<DType>().is_err());
+    }
+
+    #[test]
+    fn numbers_next_to_a_tie_go_to_their_side() {
+        let [above, below] = [f64::EPSILON, -f64::EPSILON];
+        // The tie between 1 and the next bf16 (1 + 2⁻⁷), and of f16 (1 + 2⁻¹⁰).
+        for (dtype, step) in [(DType::BF16, 2f64.powi(-7)), (DType::F16, 2f64.powi(-10))] {
+            let tie = 1.0 + step / 2.0;
+            assert_eq!(dtype.round(tie), 1.0);
+            assert_eq!(dtype.round(tie + above), 1.0 + step, "{dtype}");
+            assert_eq!(dtype.round(tie + below), 1.0, "{dtype}");
+            assert_eq!(dtype.round(-(tie + above)), -1.0 - step, "{dtype}");
+        }
+        assert_eq!(DType::BF16.round(738.000_37), 740.0);
+        assert!(DType::F16.round(f64::NAN).is_nan() && DType::F16.round(65520.0).is_infinite());
+        assert_eq!(DType::F16.round(65519.999_999), 65504.0);
     }
 
     #[test]

@@ -345,10 +345,40 @@ impl Bounded {
         Bounded { value, error: 0.0, unit }
     }
 
+    /// A result that is rounded once, as the arithmetic stores it.
     fn rounded(value: f64, error: f64, unit: f64) -> Self {
+        Self::stored(value, error + own_unit(unit) * value.abs(), unit)
+    }
+
+    /// A result as the arithmetic stores it: infinite beyond its range, with an absolute error
+    /// below it. An infinite error means that nothing is known, not even whether it is a number.
+    pub(crate) fn stored(value: f64, error: f64, unit: f64) -> Self {
+        // What is computed from constants and positions alone may be in f32 or in f64.
+        let (unsure, single) = (unit == 0.0, unit == 0.0 || unit > DType::F64.unit_roundoff());
         // Infinities and NaN are compared exactly, and are as exact when computed with.
-        let error = if value.is_finite() { error + unit * value.abs() } else { 0.0 };
-        Bounded { value, error, unit }
+        if !value.is_finite() {
+            return Bounded { value, error: 0.0, unit };
+        }
+        if single && ((value.abs() + error) as f32).is_infinite() {
+            let surely = (value.abs() - error) as f32 == f32::INFINITY;
+            return if surely && !unsure {
+                Bounded { value: value.signum() * f64::INFINITY, error: 0.0, unit }
+            } else {
+                Bounded { value, error: f64::INFINITY, unit }
+            };
+        }
+        let (smallest, spacing) = if single {
+            (f64::from(f32::MIN_POSITIVE), f64::from(f32::from_bits(1)))
+        } else {
+            (f64::MIN_POSITIVE, f64::from_bits(1))
+        };
+        let underflow = if value != 0.0 && value.abs() < 2.0 * smallest { spacing } else { 0.0 };
+        Bounded { value, error: error + underflow, unit }
+    }
+
+    /// Whether the number may lie on either side of zero.
+    fn near_zero(self) -> bool {
+        self.error > 0.0 && self.value.abs() <= self.error
     }
 }
 
@@ -361,9 +391,16 @@ impl Number for Bounded {
 
     fn unary(op: Unary, x: Self) -> Self {
         let value = f64::unary(op, x.value);
-        let (v, e, u) = (x.value.abs(), x.error, x.unit);
-        if v.is_infinite() {
-            return Bounded { value, error: 0.0, unit: u };
+        let (v, e, u) = (x.value.abs(), x.error, own_unit(x.unit));
+        let stored = |error: f64| Bounded::stored(value, error, x.unit);
+        if !e.is_finite() {
+            return Bounded { value, error: f64::INFINITY, unit: x.unit };
+        }
+        if !v.is_finite() {
+            return Bounded { value, error: 0.0, unit: x.unit };
+        }
+        if matches!(op, Unary::Log | Unary::Sqrt | Unary::Rsqrt | Unary::Recip) && x.near_zero() {
+            return Bounded { value, error: f64::INFINITY, unit: x.unit };
         }
         // (slope bound · input error) + error of the function's own evaluation in a few ulps.
         let error = match op {
@@ -379,15 +416,24 @@ impl Number for Bounded {
             Unary::Rsqrt => e * value.abs() / (2.0 * (v - e).max(f64::MIN_POSITIVE)) + 4.0 * u * value.abs(),
             Unary::Sin | Unary::Cos => e + 4.0 * u,
             Unary::Erf => 1.13 * e + 4.0 * u * value.abs(),
-            Unary::Not => jump(v <= e && e > 0.0),
+            Unary::Not => jump(x.near_zero()),
         };
-        Bounded { value, error, unit: u }
+        match op {
+            Unary::Neg | Unary::Abs | Unary::Relu | Unary::Not => Bounded { value, error, unit: x.unit },
+            _ => stored(error),
+        }
     }
 
     fn binary(op: Binary, x: Self, y: Self) -> Self {
         let unit = x.unit.max(y.unit);
         let value = f64::binary(op, x.value, y.value);
         let (a, b) = (x.value.abs(), y.value.abs());
+        if !x.error.is_finite() || !y.error.is_finite() || (op == Binary::Div && y.near_zero()) {
+            return Bounded { value, error: f64::INFINITY, unit };
+        }
+        if matches!(op, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div) && is_exact(x, y, value, unit) {
+            return Bounded { value, error: 0.0, unit };
+        }
         match op {
             Binary::Add | Binary::Sub => Bounded::rounded(value, x.error + y.error, unit),
             Binary::Mul => Bounded::rounded(value, a * y.error + b * x.error + x.error * y.error, unit),
@@ -396,13 +442,17 @@ impl Number for Bounded {
                 Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
             }
             Binary::Max | Binary::Min => Bounded { value, error: x.error.max(y.error), unit },
-            Binary::Pow if !value.is_finite() || value == 0.0 => Bounded { value, error: 0.0, unit },
+            Binary::Pow if a == 0.0 || b == 0.0 || !value.is_finite() => {
+                let exact = x.error == 0.0 && y.error == 0.0;
+                Bounded { value, error: if exact { 0.0 } else { f64::INFINITY }, unit }
+            }
             Binary::Pow => {
                 // d(x^y) = x^y · (y/x dx + ln x dy), and a few ulps scaled by |y ln x|.
                 let log = a.ln().abs();
                 let relative = b * x.error / (a - x.error).max(f64::MIN_POSITIVE) + log * y.error;
-                let own = 8.0 * unit * (1.0 + b * log);
-                Bounded { value, error: value.abs() * (relative.exp_m1() + own), unit }
+                let own = 8.0 * own_unit(unit) * (1.0 + b * log);
+                let error = value.abs() * (relative.exp_m1() + own);
+                Bounded::stored(value, if error.is_nan() { f64::INFINITY } else { error }, unit)
             }
             Binary::Lt | Binary::Le | Binary::Eq | Binary::Ne => {
                 let error = x.error + y.error;
@@ -418,26 +468,56 @@ impl Number for Bounded {
             return Bounded { unit, ..picked };
         }
         // Either may be picked.
-        let apart = (x.value - y.value).abs();
-        Bounded { value: picked.value, error: apart + picked.error.max(other.error), unit }
+        let apart = (x.value - y.value).abs() + picked.error.max(other.error);
+        Bounded { value: picked.value, error: if apart.is_nan() { f64::INFINITY } else { apart }, unit }
     }
 
     fn round(dtype: DType, x: Self) -> Self {
         let value = dtype.round(x.value);
+        if x.error == f64::INFINITY {
+            return Bounded { value, ..x };
+        }
         if !dtype.is_float() {
-            // A number near a whole one may be truncated to either side.
+            // A number near a whole one may be truncated to either side; a large one is rounded to
+            // what the arithmetic holds.
             let exact = x.error == 0.0 || !x.value.is_finite();
-            return Bounded { value, error: if exact { 0.0 } else { x.error + 1.0 }, unit: x.unit };
+            let held =
+                if x.unit == 0.0 || x.unit > DType::F64.unit_roundoff() { f64::from(value as f32) } else { value };
+            let error = if exact { 0.0 } else { x.error + 1.0 };
+            return Bounded { value, error: error + (held - value).abs(), unit: x.unit };
         }
         let own =
             if x.error == 0.0 { 0.0 } else { dtype.unit_roundoff() * 2.0 * x.value.abs() + dtype.underflow_error() };
-        let error = if value.is_finite() { x.error + own } else { 0.0 };
-        Bounded { value, error, unit: x.unit }
+        let [low, high] = [-x.error, x.error].map(|e| dtype.round(x.value.abs() + e) == f64::INFINITY);
+        let error = match (low, high) {
+            (false, false) => x.error + own,
+            (true, true) => 0.0,
+            _ => f64::INFINITY,
+        };
+        Bounded { value, error: if value.is_nan() { 0.0 } else { error }, unit: x.unit }
     }
 
     fn random(stream: Stream, counter: Self) -> Self {
         Bounded { value: f64::random(stream, counter.value), error: 0.0, unit: counter.unit }
     }
+}
+
+/// The roundoff of one operation. What is computed from constants alone does not know its
+/// arithmetic (its unit is 0): f32 at worst.
+fn own_unit(unit: f64) -> f64 {
+    if unit == 0.0 { DType::F32.unit_roundoff() } else { unit }
+}
+
+/// Whether a correctly rounded operation on exact numbers gives `value` itself.
+fn is_exact(x: Bounded, y: Bounded, value: f64, unit: f64) -> bool {
+    if x.error != 0.0 || y.error != 0.0 || !value.is_finite() {
+        return false;
+    }
+    // In f64 the value does not tell whether it was rounded; of whole numbers its size does.
+    let whole = |x: f64| x.fract() == 0.0 && x.abs() < 9e15;
+    let in_double = whole(x.value) && whole(y.value) && whole(value);
+    let in_single = f64::from(value as f32) == value && value.abs() >= f64::from(f32::MIN_POSITIVE) || value == 0.0;
+    if unit > DType::F64.unit_roundoff() { in_single } else { in_double && in_single }
 }
 
 /// The error of a result that is 0 or 1 and may be on either side.

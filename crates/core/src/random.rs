@@ -26,6 +26,7 @@ impl Distribution {
 }
 
 /// The number at `counter` of the stream of `seed`.
+#[inline]
 pub fn random(distribution: Distribution, seed: u64, counter: u64) -> f32 {
     let h = hash(seed, counter);
     let unit = |bits: u64| (bits & 0xff_ffff) as f32 * (1.0 / 16_777_216.0);
@@ -46,6 +47,7 @@ pub fn spread(seed: u64) -> u64 {
 }
 
 /// ln of a number in (0, 1] by x = m·2^e and the series of artanh.
+#[inline]
 fn log(x: f32) -> f32 {
     let bits = x.to_bits();
     let mut e = (bits >> 23) as i32 - 127;
@@ -62,6 +64,7 @@ fn log(x: f32) -> f32 {
 }
 
 /// cos(2πu) for u in [0, 1).
+#[inline]
 fn cos_turn(u: f32) -> f32 {
     let q = (u * 4.0 + 0.5) as i32;
     let t = (u - q as f32 * 0.25) * 6.283_185_5;

@@ -11,7 +11,7 @@ use super::map::{lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Bounded, Expr};
 use crate::inputs::{Inputs, hash};
-use crate::reference::{Reference, stored};
+use crate::reference::{ExactSum, Reference, stored};
 use crate::{DType, HostArray};
 use std::any::Any;
 use std::collections::HashMap;
@@ -123,20 +123,22 @@ impl GatherProblem {
         let n: usize = shape.iter().product();
         let unit = self.x.dtype.accumulator().unit_roundoff();
         // Sum, sum of magnitudes and number of terms at each position that receives something.
-        let mut sums: HashMap<usize, (f64, f64, usize)> = HashMap::new();
+        let mut sums: HashMap<usize, (ExactSum, f64, usize)> = HashMap::new();
         for i in 0..n {
             let mut point = unravel(i, shape);
             let value = arrays[0].get(self.x.layout.at(&point[..rank]));
             if let Some(to) = self.target(arrays[1], &point[..rank]) {
                 point[self.axis] = to;
                 let sum = sums.entry(self.out.layout.at(&point[..rank])).or_default();
-                *sum = (sum.0 + value, sum.1 + value.abs(), sum.2 + 1);
+                sum.0.add(value);
+                *sum = (sum.0, sum.1 + value.abs(), sum.2 + 1);
             }
         }
         let out = self.out.layout.shape();
         let one = |i: usize| {
             let at = self.out.layout.at(&unravel(i, out)[..rank]);
             let (value, magnitude, count) = sums.get(&at).copied().unwrap_or_default();
+            let value = value.value();
             let gamma = if inputs.sums_are_exact() { 0.0 } else { 2.0 * count as f64 * unit };
             let error = if value.is_finite() { gamma * magnitude } else { 0.0 };
             let (value, bound) = stored(self.out.dtype, Bounded { value, error, unit });

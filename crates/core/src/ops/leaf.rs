@@ -157,11 +157,12 @@ pub fn collapse(layouts: &[Layout], exprs: &[&Expr], groups: &[usize]) -> (Vec<L
     };
     let rename = |e: &&Expr| {
         e.replace(&|leaf| match leaf {
-            Expr::Index(d) => match runs.iter().position(|&(from, to)| (from..=to).contains(d)) {
-                Some(i) => Expr::Index(i),
-                // A dimension of size 1.
-                None => Expr::Const(0.0),
-            },
+            // A dimension of size 1, which may lie between two that are one now.
+            Expr::Index(d) if shape[*d] == 1 => Expr::Const(0.0),
+            Expr::Index(d) => {
+                let run = runs.iter().position(|&(from, to)| (from..=to).contains(d));
+                Expr::Index(run.expect("a dimension that is not dropped belongs to a run"))
+            }
             other => other.clone(),
         })
     };

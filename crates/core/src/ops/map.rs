@@ -13,6 +13,9 @@ use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 use std::any::Any;
 
+/// Flops of a product that take as long as one node of an expression with its error bound.
+pub(super) const ORACLE_FLOPS: f64 = 32.0;
+
 /// One element-wise kernel's work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapProblem {
@@ -133,7 +136,7 @@ impl OpProblem for MapProblem {
         let layout = &self.out.layout;
         let n = layout.len();
         // Element-wise work has no cheap identity: a sample where all of it is too much.
-        let every = n as f64 * (1.0 + expr_flops(&self.expr)) <= budget.full_flops;
+        let every = n as f64 * ORACLE_FLOPS * (1.0 + expr_flops(&self.expr)) <= budget.full_flops;
         let picked: Vec<usize> = if every { Vec::new() } else { sample(arrays, n, budget.samples) };
         let count = if every { n } else { picked.len() };
         let one = |i: usize| {

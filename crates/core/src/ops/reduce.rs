@@ -6,11 +6,11 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{lanes, sample, unravel, vector};
+use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number};
 use crate::inputs::{Inputs, hash};
-use crate::reference::{Reference, stored};
+use crate::reference::{ExactSum, Reference, stored};
 use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 use std::any::Any;
@@ -150,14 +150,24 @@ impl ReduceProblem {
         let unit = self.arithmetic().unit_roundoff();
         let start = unravel(at, &self.shape[..self.outer]);
         let (rank, inner, n) = (self.shape.len(), &self.shape[self.outer..], self.inner_len());
-        let mut index = start;
-        let mut sum = Sum::default();
-        for i in 0..n {
-            let tail = unravel(i, inner);
-            index[self.outer..rank].copy_from_slice(&tail[..inner.len()]);
-            let read = |j: usize| Bounded::exact(arrays[j].get(self.inputs[j].layout.at(&index[..rank])), unit);
-            sum.add(self.kind, i, self.expr.eval_at(Bounded::exact(0.0, unit), &read, &|d| index[d]));
-        }
+        let part = |from: usize, to: usize| {
+            let mut index = start;
+            let mut sum = Sum::default();
+            for i in from..to {
+                let tail = unravel(i, inner);
+                index[self.outer..rank].copy_from_slice(&tail[..inner.len()]);
+                let read = |j: usize| Bounded::exact(arrays[j].get(self.inputs[j].layout.at(&index[..rank])), unit);
+                sum.add(self.kind, i, self.expr.eval_at(Bounded::exact(0.0, unit), &read, &|d| index[d]));
+            }
+            sum
+        };
+        // One long reduction alone would keep one core busy.
+        const PART: usize = 1 << 18;
+        let parts: Vec<Sum> =
+            (0..n.div_ceil(PART)).into_par_iter().map(|p| part(p * PART, n.min((p + 1) * PART))).collect();
+        let mut parts = parts.into_iter();
+        let mut sum = parts.next().unwrap_or_default();
+        parts.for_each(|next| sum.join(self.kind, next));
         let reduced = sum.finish(self.kind, n, unit, inputs);
         let read = |j: usize| {
             Bounded::exact(
@@ -189,7 +199,7 @@ fn widen(layout: &Layout, shape: &[usize]) -> Result<Layout, crate::LayoutError>
 /// A running reduction in f64.
 #[derive(Default)]
 struct Sum {
-    value: f64,
+    value: ExactSum,
     magnitude: f64,
     error: f64,
     best: Option<(usize, Bounded)>,
@@ -200,7 +210,7 @@ struct Sum {
 impl Sum {
     fn add(&mut self, kind: ReduceKind, at: usize, x: Bounded) {
         if kind == ReduceKind::Sum {
-            self.value += x.value;
+            self.value.add(x.value);
             self.magnitude += x.value.abs();
             self.error += x.error;
             return;
@@ -223,6 +233,21 @@ impl Sum {
             None => self.best = Some((at, x)),
         }
         self.error = self.error.max(x.error);
+    }
+
+    /// Takes in what comes after it.
+    fn join(&mut self, kind: ReduceKind, next: Sum) {
+        if kind == ReduceKind::Sum {
+            self.value.add(next.value.value());
+            self.magnitude += next.magnitude;
+            self.error += next.error;
+            return;
+        }
+        self.error = self.error.max(next.error);
+        self.rivals.extend(next.rivals);
+        if let Some((at, best)) = next.best {
+            self.add(kind, at, best);
+        }
     }
 
     fn finish(self, kind: ReduceKind, n: usize, unit: f64, inputs: Inputs) -> Bounded {
@@ -248,7 +273,7 @@ impl Sum {
                 };
                 let tiny = if gamma == 0.0 { 0.0 } else { k * f64::from(f32::from_bits(1)) };
                 let error = self.error * (1.0 + gamma) + gamma * self.magnitude + tiny;
-                Bounded { value: self.value, error: if self.value.is_finite() { error } else { 0.0 }, unit }
+                Bounded::stored(self.value.value(), error, unit)
             }
         }
     }
@@ -350,7 +375,7 @@ impl OpProblem for ReduceProblem {
 
     fn reference(&self, arrays: &[&HostArray], inputs: Inputs, budget: OracleBudget) -> Reference {
         let n = self.outer_len();
-        let affordable = (4.0 * budget.full_flops / (n as f64 * self.inner_len() as f64)).min(1.0);
+        let affordable = (budget.full_flops / (ORACLE_FLOPS * n as f64 * self.inner_len() as f64)).min(1.0);
         let picked =
             if affordable < 1.0 { sample(arrays, n, (n as f64 * affordable) as usize) } else { (0..n).collect() };
         Reference::collect(picked.into_par_iter().map(|at| self.one(arrays, at, inputs)).collect())

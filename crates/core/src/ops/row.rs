@@ -3,11 +3,11 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{lanes, sample, unravel, vector};
+use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number, Unary};
 use crate::inputs::{Inputs, hash};
-use crate::reference::{Reference, stored};
+use crate::reference::{ExactSum, Reference, stored};
 use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 use std::any::Any;
@@ -213,14 +213,13 @@ fn finish(kind: RowKind, eps: f64, x: &[Bounded], label: Option<f64>, unit: f64)
     // Relative error of a sum of n positive terms that kernels add in a tree or in many chains.
     let gamma = (2.0 * n * unit).min((12.0 * n.sqrt() + 8.0) * unit);
     let sum = |terms: &mut dyn Iterator<Item = Bounded>| {
-        let (mut value, mut size, mut error) = (0.0, 0.0, 0.0);
+        let (mut value, mut size, mut error) = (ExactSum::default(), 0.0, 0.0);
         for t in terms {
-            value += t.value;
+            value.add(t.value);
             size += t.value.abs();
             error += t.error;
         }
-        let error = if f64::is_finite(value) { error * (1.0 + gamma) + gamma * size } else { 0.0 };
-        Bounded { value, error, unit }
+        Bounded::stored(value.value(), error * (1.0 + gamma) + gamma * size, unit)
     };
     let max = x.iter().fold(exact(f64::NEG_INFINITY), |m, v| Bounded::binary(Binary::Max, m, *v));
     let max = exact(max.value);
@@ -365,7 +364,7 @@ impl OpProblem for RowProblem {
 
     fn reference(&self, arrays: &[&HostArray], _inputs: Inputs, budget: OracleBudget) -> Reference {
         let rows = self.rows();
-        let affordable = (budget.full_flops / (8.0 * rows as f64 * self.columns() as f64)).min(1.0);
+        let affordable = (budget.full_flops / (2.0 * ORACLE_FLOPS * rows as f64 * self.columns() as f64)).min(1.0);
         let picked = if affordable < 1.0 {
             sample(arrays, rows, (rows as f64 * affordable) as usize)
         } else {

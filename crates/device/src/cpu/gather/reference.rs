@@ -27,13 +27,13 @@ fn moved(p: &GatherProblem, index: &Source, point: &[usize]) -> Option<Vec<usize
 pub fn gather(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
     let p: &GatherProblem = operands::problem(call, "gather")?;
     let (sources, mut target) = operands::check(&p.operands(), call.inputs, call.output)?;
+    let missing = if target.dtype.is_float() { f64::NAN } else { 0.0 };
     for i in 0..p.index.layout.len() {
         let point = &unravel(i, p.shape())[..p.shape().len()];
         let at = target.layout.at(point);
         match moved(p, &sources[1], point) {
             Some(from) => target.copy(at, sources[0].element(sources[0].layout.at(&from))),
-            // 0 where there is no NaN.
-            None => target.set(at, f64::NAN),
+            None => target.set(at, missing),
         }
     }
     Ok(())
