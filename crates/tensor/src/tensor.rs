@@ -275,20 +275,23 @@ impl Tensor {
     }
 
     fn source(&self, tracked: bool) -> Result<Tensor> {
+        let layout = Layout::contiguous(self.shape()).map_err(Error::layout("detach"))?;
         if self.is_empty() {
             let buffer = self.device().0.raw.alloc(0)?;
-            let node = Node::source(self.dtype(), self.layout, self.device(), buffer, tracked);
-            return Ok(Tensor { node, layout: self.layout });
+            let node = Node::source(self.dtype(), layout, self.device(), buffer, tracked);
+            return Ok(Tensor { node, layout });
         }
-        let whole = if self.layout == self.node.layout { self.clone() } else { self.contiguous()? };
+        // A node's elements start where its buffer does.
+        let starts = self.layout.offset() == 0 && self.layout.is_contiguous();
+        let whole = if starts { self.clone() } else { self.copied("detach", "its elements are part of a buffer")? };
         whole.realize()?;
         let missing = || Error::Invalid { op: "detach", reason: "the elements were not computed".to_string() };
         let buffer = whole.node.buffer().ok_or_else(missing)?.clone();
-        let node = Node::source(self.dtype(), whole.node.layout, self.device(), buffer, tracked);
+        let node = Node::source(self.dtype(), layout, self.device(), buffer, tracked);
         if let Some(range) = self.node.range.get() {
             let _ = node.range.set(*range);
         }
-        Ok(Tensor { layout: node.layout, node })
+        Ok(Tensor { node, layout })
     }
 
     /// A copy on another device, through host memory.
