@@ -344,15 +344,20 @@ impl<'a> Tuner<'a> {
         })
     }
 
-    /// Gates candidates in order until `want` have passed. Returns those.
+    /// Gates candidates in order until `want` have passed or the rest is far slower. Returns those
+    /// that passed.
     fn gate(
         &mut self,
         problem: &Problem,
+        search: &Search,
         candidates: &[Candidate],
         want: usize,
     ) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
-        let mut passed = Vec::new();
+        let mut passed: Vec<(Candidate, GateRecord)> = Vec::new();
         for candidate in candidates {
+            if passed.first().is_some_and(|(first, _)| search.is_far(candidate, first)) {
+                break;
+            }
             self.check_stop()?;
             let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4)?;
             self.writer.append(&Record::Gate(record.clone()))?;
@@ -383,7 +388,7 @@ impl<'a> Tuner<'a> {
         let problem = &work.steps()[0];
         let (ours, vendors) = search.finalists(8, 2);
         self.progress.stage("gate");
-        let gated = self.gate(problem, &ours, 2)?;
+        let gated = self.gate(problem, search, &ours, 2)?;
         self.progress.stage("race");
         let mut contenders: Vec<Contender> =
             gated.iter().map(|(c, _)| Contender { steps: vec![c.clone()], role: "candidate" }).collect();
@@ -399,7 +404,7 @@ impl<'a> Tuner<'a> {
             let vendor = vendors.iter().find(|c| Some(c.to_string()) == result.candidate).cloned();
             if let Some(vendor) = vendor.filter(|v| gated.iter().all(|(c, _)| c != v)) {
                 self.progress.stage("gate");
-                gated.extend(self.gate(problem, &[vendor], 1)?);
+                gated.extend(self.gate(problem, search, &[vendor], 1)?);
                 self.progress.stage("race");
             }
             result.gaps = gaps.clone();
