@@ -30,11 +30,13 @@ pub struct Options {
     pub seed: u64,
     /// Learning rate at the start; half a cosine takes it to 0 at the end.
     pub rate: f64,
+    pub optimizer: Sgd,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { epochs: 10, batch: 256, seed: 1, rate: 0.5 }
+        let optimizer = Sgd { momentum: 0.9, weight_decay: 1e-3 };
+        Options { epochs: 10, batch: 256, seed: 1, rate: 0.1, optimizer }
     }
 }
 
@@ -61,6 +63,8 @@ pub struct Trainer {
     network: Sequential,
     test_images: Tensor,
     test_labels: Vec<u8>,
+    /// Tensors of the network; the replay's state goes on with the optimiser's.
+    parameters: usize,
     train_len: usize,
     done: usize,
     replay: Replay,
@@ -92,7 +96,7 @@ impl Trainer {
     /// # Errors
     /// A batch of 0 or more images than there are, no epochs, no memory on the device.
     pub fn new(data: &Mnist, options: Options, device: &Device) -> Result<Trainer> {
-        let Options { batch, epochs, seed, rate } = options;
+        let Options { batch, epochs, seed, rate, optimizer } = options;
         let invalid = |reason: String| Error::Invalid { op: "train", reason };
         if batch == 0 || batch > data.train.len() {
             return Err(invalid(format!("a batch of {batch} of {} images", data.train.len())));
@@ -102,12 +106,13 @@ impl Trainer {
         }
         let mut network = network(seed, device)?;
         let parameters: Vec<Tensor> = nn::parameters(&mut network)?.into_iter().map(|(_, t)| t).collect();
+        let state: Vec<Tensor> = parameters.iter().cloned().chain(optimizer.start(&parameters)?).collect();
         let (train_images, train_labels) = (images(&data.train.images, device)?, labels(&data.train, device)?);
         let batches = data.train.len() / batch;
         let order =
             Tensor::from_vec(permutation(data.train.len(), 0)[..batches * batch].to_vec(), &[batches * batch], device)?;
         let rates = Tensor::zeros(&[batches], DType::F32, device)?;
-        let replay = Replay::record(device, &parameters, &[order, rates], |state, inputs| {
+        let replay = Replay::record(device, &state, &[order, rates], |state, inputs| {
             let images = train_images.index_select(0, &inputs[0])?;
             let labels = train_labels.index_select(0, &inputs[0])?;
             let mut state = state.to_vec();
@@ -115,7 +120,8 @@ impl Trainer {
             for i in 0..batches {
                 let rows = i * batch..(i + 1) * batch;
                 let (x, y) = (images.slice(0, rows.clone())?, labels.slice(0, rows)?);
-                state = step(&mut network, &x, &y, &inputs[1].select(0, i)?, &state, &mut losses)?;
+                let rate = inputs[1].select(0, i)?;
+                state = step(&mut network, optimizer, (&x, &y), &rate, &state, &mut losses)?;
             }
             let total = losses.map_or_else(|| Tensor::zeros(&[], DType::F32, device), |l| l.mean(&[]))?;
             Ok(Traced { state, outputs: vec![total.mul(1.0 / batches as f64)?] })
@@ -126,6 +132,7 @@ impl Trainer {
             network,
             test_images: images(&data.test.images, device)?,
             test_labels: data.test.labels.clone(),
+            parameters: parameters.len(),
             train_len: data.train.len(),
             done: 0,
             replay,
@@ -151,7 +158,7 @@ impl Trainer {
     /// # Errors
     /// What launching or reading fails with.
     pub fn train(&mut self) -> Result<f64> {
-        let Options { batch, epochs, seed, rate } = self.options;
+        let Options { batch, epochs, seed, rate, .. } = self.options;
         let batches = self.train_len / batch;
         let mut order = permutation(self.train_len, seed.wrapping_add(self.done as u64));
         order.truncate(batches * batch);
@@ -169,7 +176,7 @@ impl Trainer {
     /// # Errors
     /// What launching or reading fails with.
     pub fn confusion(&mut self) -> Result<Confusion> {
-        nn::set_parameters(&mut self.network, self.replay.state())?;
+        nn::set_parameters(&mut self.network, &self.replay.state()[..self.parameters])?;
         let found = classify(&self.network, &self.test_images)?;
         let mut out = [[0; CLASSES]; CLASSES];
         for (label, found) in self.test_labels.iter().zip(found) {
@@ -188,22 +195,24 @@ impl Trainer {
     /// # Errors
     /// A path that cannot be written.
     pub fn save(&mut self, path: &Path) -> Result<()> {
-        nn::set_parameters(&mut self.network, self.replay.state())?;
+        nn::set_parameters(&mut self.network, &self.replay.state()[..self.parameters])?;
         let about = [("model", "mlp"), ("data", "mnist")].map(|(k, v)| (k.to_string(), v.to_string()));
         nn::save(&mut self.network, path, &BTreeMap::from(about))
     }
 }
 
-/// One batch: the new parameters, and the losses of its rows added to those so far.
+/// One batch: the new parameters and the optimiser's new state, and the losses of its rows added
+/// to those so far.
 fn step(
     network: &mut Sequential,
-    x: &Tensor,
-    y: &Tensor,
+    optimizer: Sgd,
+    (x, y): (&Tensor, &Tensor),
     rate: &Tensor,
     state: &[Tensor],
     losses: &mut Option<Tensor>,
 ) -> Result<Vec<Tensor>> {
-    let variables = state.iter().map(Tensor::variable).collect::<Result<Vec<_>>>()?;
+    let count = nn::parameters(network)?.len();
+    let variables = state[..count].iter().map(Tensor::variable).collect::<Result<Vec<_>>>()?;
     nn::set_parameters(network, &variables)?;
     let rows = network.forward(x, Mode::Evaluate)?.cross_entropy_rows(y)?;
     let gradients = grad(&rows.mean(&[])?, &variables.iter().collect::<Vec<_>>())?;
@@ -211,7 +220,8 @@ fn step(
         Some(sum) => rows.add(&sum)?,
         None => rows,
     });
-    Ok(Sgd::default().update(&variables, &gradients, &[], rate)?.parameters)
+    let update = optimizer.update(&variables, &gradients, &state[count..], rate)?;
+    Ok(update.parameters.into_iter().chain(update.state).collect())
 }
 
 fn classify(network: &Sequential, images: &Tensor) -> Result<Vec<u8>> {
