@@ -2,6 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 use kernelsmith_lab::evidence::ResultRecord;
+use kernelsmith_lab::work::Work;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -43,12 +44,18 @@ pub fn maybe(x: Option<f64>) -> String {
     x.map_or("–".to_string(), short)
 }
 
+/// Bytes that must move, a nanosecond.
+fn gigabytes(r: &ResultRecord) -> Option<f64> {
+    let work = Work::parse(&r.op, &r.problem).ok()?;
+    r.us.map(|us| work.bytes() / us / 1e3)
+}
+
 /// The stable form of a result.
 pub fn result_json(r: &ResultRecord) -> Value {
     let gaps: Vec<Value> = r.gaps.iter().map(|g| json!({"variant": g.variant, "reason": g.reason})).collect();
     json!({
         "op": r.op, "problem": r.problem, "device": r.device, "candidate": r.candidate, "mode": r.mode,
-        "us": r.us, "gflops": r.gflops, "roofline": r.roofline,
+        "us": r.us, "gflops": r.gflops, "gigabytes": gigabytes(r), "roofline": r.roofline,
         "ratio": r.ratio, "ratio_low": r.ratio_low, "ratio_high": r.ratio_high,
         "baseline": r.baseline, "baseline_us": r.baseline_us, "verdict": r.verdict, "gaps": gaps,
         "noise_low": r.noise_low, "noise_high": r.noise_high,
@@ -59,8 +66,9 @@ pub fn result_json(r: &ResultRecord) -> Value {
 
 /// The table that `tune` and `bench` print.
 pub fn results_table(results: &[ResultRecord]) -> String {
-    let mut table =
-        table(&["problem", "mode", "winner", "µs", "GFLOP/s", "baseline", "ratio", "interval", "verdict", "gaps"]);
+    let mut table = table(&[
+        "problem", "mode", "winner", "µs", "GFLOP/s", "GB/s", "baseline", "ratio", "interval", "verdict", "gaps",
+    ]);
     for r in results {
         let interval = match (r.ratio_low, r.ratio_high) {
             (Some(low), Some(high)) => format!("{}–{}", short(low), short(high)),
@@ -72,6 +80,7 @@ pub fn results_table(results: &[ResultRecord]) -> String {
             r.candidate.clone().unwrap_or_else(|| "–".to_string()),
             maybe(r.us),
             maybe(r.gflops),
+            maybe(gigabytes(r)),
             r.baseline.clone().unwrap_or_else(|| "–".to_string()),
             maybe(r.ratio),
             interval,

@@ -112,6 +112,31 @@ fn check_names_each_fault() {
 }
 
 #[test]
+fn check_names_the_faults_of_other_ops() {
+    let place = Place::new();
+    let overlay = kernels("faulty-kernels");
+    for (op, problem, fault, detail) in [
+        ("map", "shape=4000,expr=mul(x0,2.0),x0=f32,out=f32", "map_swallows_nan", "Special inputs"),
+        ("reduce", "kind=sum,outer=30,inner=200,x0=f32,out=f32", "reduce_skips_tail", "Normal inputs: 30 of 30"),
+        (
+            "scatter_add",
+            "shape=90x40,axis=0,size=7,x=f32,index=i32@0:1:0,out=f32",
+            "scatter_overwrites",
+            "Normal inputs",
+        ),
+    ] {
+        let candidate = format!("fault_{fault}");
+        let args = ["check", op, "--problem", problem, "--device", "cpu", "--json"];
+        let faulty = [&args[..], &["--kernels", &overlay, "--candidate", &candidate]].concat();
+        let lines = place.smith(&faulty).expect(1).json();
+        assert_eq!(lines[0]["verdict"], "wrong", "{}", lines[0]);
+        assert!(lines[0]["detail"].as_str().unwrap().contains(detail), "{}", lines[0]);
+        let sound = place.smith(&args).expect(0).json();
+        assert!(sound.iter().all(|l| l["verdict"] == "ok") && !sound.is_empty(), "{sound:?}");
+    }
+}
+
+#[test]
 fn bench_times_nothing_that_fails_the_gate() {
     let place = Place::new();
     let overlay = kernels("faulty-kernels");

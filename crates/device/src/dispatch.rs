@@ -168,8 +168,8 @@ impl Dispatcher {
             }
         }
         let (able, _) = self.catalogue.capable(problem, self.device.facts())?;
-        // Manifests climb a ladder: the last capable rung is the best guess.
-        for variant in able.into_iter().rev() {
+        // Manifests list variants best first.
+        for variant in able {
             let Some(config) = variant.fallback(problem, self.device.facts())? else { continue };
             let candidate = Candidate { variant: variant.name.clone(), config };
             if failed.contains(&candidate) {

@@ -261,12 +261,14 @@ const EDGE: [Inputs; 3] = [Inputs::Normal, Inputs::Integer, Inputs::Special];
 const MOST_AT_ONCE: usize = 4;
 /// Above this the full gate keeps to the families that the oracle can sample.
 const LARGE_FLOPS: f64 = 2e9;
+/// As above, for work that moves much and computes little.
+const LARGE_BYTES: f64 = 256e6;
 
 /// The full gate: every input family on the problem, then the edge cases that the candidate
 /// claims, on guard pages where there are any.
 pub fn full(device: &Device, catalogue: &Catalogue, candidate: &Candidate, problem: &Problem) -> Outcome {
     let mut outcome = Outcome::pass();
-    let large = problem.flops() > LARGE_FLOPS;
+    let large = problem.flops() > LARGE_FLOPS || problem.bytes() > LARGE_BYTES;
     let families: &[Inputs] = if large { &[Inputs::Normal, Inputs::Integer, Inputs::Positive] } else { &Inputs::ALL };
     if !check_problem(device, catalogue, candidate, problem, families, false, &mut outcome) {
         return outcome;

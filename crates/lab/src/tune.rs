@@ -70,7 +70,7 @@ pub struct Tuner<'a> {
 
 /// A problem's weight when the budget is shared out: a launch of a large one takes longer.
 fn weight(work: &Work) -> f64 {
-    1.0 + (work.flops() / 2e9).sqrt()
+    1.0 + (work.flops() / 2e9 + work.bytes() / 1e9).sqrt()
 }
 
 /// Share of a problem's time for screening; the rest is for the gate and the races.

@@ -45,6 +45,11 @@ impl Work {
         self.0.iter().map(|p| p.flops()).sum()
     }
 
+    /// Fewest bytes that must cross device memory.
+    pub fn bytes(&self) -> f64 {
+        self.0.iter().map(|p| p.bytes()).sum()
+    }
+
     /// Bytes of every operand's buffer.
     pub fn buffer_bytes(&self) -> usize {
         self.0.iter().flat_map(|p| p.operands()).map(|o| o.bytes()).sum()

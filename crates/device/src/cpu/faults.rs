@@ -1,9 +1,12 @@
-//! Planted faults: matrix products that are wrong on purpose. No manifest that ships names them;
+//! Planted faults: kernels that are wrong on purpose, most of them products. No manifest that ships names them;
 //! the lab's tests reach them through `--kernels`, to prove that each one gets its verdict.
 
 use super::kernel::{CpuCall, CpuEntry, CpuKernelError};
 use kernelsmith_core::ops::OpProblem;
+use kernelsmith_core::ops::gather::GatherProblem;
 use kernelsmith_core::ops::gemm::GemmProblem;
+use kernelsmith_core::ops::leaf::Leaf;
+use kernelsmith_core::ops::reduce::ReduceProblem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 type Outcome = Result<(), CpuKernelError>;
@@ -32,6 +35,9 @@ pub static KERNELS: &[CpuEntry] = entries! {
     "fault_half_accumulation" => half_accumulation,
     "fault_caches_result" => caches_result,
     "fault_skips_repeats" => skips_repeats,
+    "fault_map_swallows_nan" => map_swallows_nan,
+    "fault_reduce_skips_tail" => reduce_skips_tail,
+    "fault_scatter_overwrites" => scatter_overwrites,
 };
 
 fn problem(call: &CpuCall) -> Result<GemmProblem, CpuKernelError> {
@@ -178,5 +184,51 @@ fn skips_repeats(call: &mut CpuCall) -> Outcome {
     }
     product(call, |_| {})?;
     *last = Some((inputs, call.output.as_ptr() as usize, call.output[0]));
+    Ok(())
+}
+
+fn run_reference(name: &str, call: &mut CpuCall) -> Outcome {
+    super::kernel::find(name).map_or_else(|| Err(CpuKernelError(format!("there is no {name}"))), |e| (e.run)(call))
+}
+
+/// Element-wise work in f32 whose NaN become 0, as those of a maximum with 0 easily do.
+fn map_swallows_nan(call: &mut CpuCall) -> Outcome {
+    run_reference("map_reference", call)?;
+    let out = call.problem.output();
+    kernelsmith_core::inputs::for_each_position(&out.layout, |_, at| {
+        if value(call.output, at).is_nan() {
+            store(call.output, at, 0.0);
+        }
+    });
+    Ok(())
+}
+
+/// A reduction that leaves out the last element along its last dimension.
+fn reduce_skips_tail(call: &mut CpuCall) -> Outcome {
+    let fail = |e: &dyn std::fmt::Display| CpuKernelError(e.to_string());
+    let p = call.problem.downcast::<ReduceProblem>().ok_or_else(|| fail(&"no reduction"))?;
+    let (last, mut shape) = (p.shape().len() - 1, p.shape().to_vec());
+    shape[last] = (shape[last] - 1).max(1);
+    let shrink = |l: &Leaf| l.layout.slice(last, 0, shape[last], 1).map(|layout| Leaf::new(l.dtype, layout));
+    let inputs = p.inputs.iter().map(shrink).collect::<Result<Vec<_>, _>>().map_err(|e| fail(&e))?;
+    let exprs = (p.expr.clone(), p.post.clone());
+    let short = ReduceProblem::new(p.kind, &shape, p.outer, exprs, inputs, p.out).map_err(|e| fail(&e))?;
+    let problem = kernelsmith_core::Problem::new(short);
+    let (config, inputs, output) = (call.config, call.inputs, &mut *call.output);
+    run_reference("reduce_reference", &mut CpuCall { problem: &problem, config, inputs, output })
+}
+
+/// A scatter-add in f32 along the first of two dimensions that loses what went to the same place before.
+fn scatter_overwrites(call: &mut CpuCall) -> Outcome {
+    run_reference("scatter_add_reference", call)?;
+    let p = call.problem.downcast::<GatherProblem>().ok_or_else(|| CpuKernelError("no scatter".to_string()))?;
+    kernelsmith_core::inputs::for_each_position(&p.index.layout, |i, at| {
+        let index = i32::from_le_bytes([0, 1, 2, 3].map(|b| call.inputs[1][at * 4 + b]));
+        if p.axis == 0 && p.shape().len() == 2 && (0..p.size() as i32).contains(&index) {
+            let column = i % p.shape()[1];
+            let x = value(call.inputs[0], p.x.layout.at(&[i / p.shape()[1], column]));
+            store(call.output, p.out.layout.at(&[index as usize, column]), x);
+        }
+    });
     Ok(())
 }

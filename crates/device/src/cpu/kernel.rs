@@ -29,6 +29,25 @@ pub struct CpuEntry {
     pub source: &'static str,
 }
 
+/// The sources that kernels over blocks share: a change in one makes their tuned entries stale.
+macro_rules! blocks_source {
+    () => {
+        concat!(
+            include_str!("../evaluator.rs"),
+            include_str!("../fold.rs"),
+            include_str!("../launch.rs"),
+            include_str!("../space.rs"),
+            include_str!("../tape/mod.rs"),
+            include_str!("../tape/convert.rs"),
+            include_str!("../tape/functions.rs"),
+            include_str!("../tape/lane.rs"),
+            include_str!("../tape/level.rs"),
+            include_str!("../gemm/team.rs")
+        )
+    };
+}
+pub(super) use blocks_source;
+
 /// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
     let ops = [super::gemm::KERNELS, super::map::KERNELS, super::reduce::KERNELS, super::row::KERNELS];

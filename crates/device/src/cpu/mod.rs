@@ -2,15 +2,22 @@
 
 #[cfg(test)]
 mod checks;
+mod evaluator;
 pub mod facts;
 pub mod faults;
+mod fold;
 pub mod gather;
 pub mod gemm;
 pub mod idle;
 pub mod kernel;
+mod launch;
 pub mod map;
 pub mod memory;
 pub mod operands;
+mod prepared;
 pub mod reduce;
 pub mod row;
+mod scratch;
+mod space;
 pub mod spin;
+mod tape;

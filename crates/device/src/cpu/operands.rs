@@ -2,6 +2,7 @@
 
 use super::kernel::{CpuCall, CpuKernelError};
 use half::{bf16, f16};
+use kernelsmith_core::dtype::{bf16_of, f16_of};
 use kernelsmith_core::ops::{OpProblem, Operand};
 use kernelsmith_core::{DType, Layout};
 
@@ -91,8 +92,8 @@ impl Target<'_> {
         match self.dtype {
             DType::F32 => self.copy(position, &(x as f32).to_ne_bytes()),
             DType::F64 => self.copy(position, &x.to_ne_bytes()),
-            DType::F16 => self.copy(position, &f16::from_f64(x).to_ne_bytes()),
-            DType::BF16 => self.copy(position, &bf16::from_f64(x).to_ne_bytes()),
+            DType::F16 => self.copy(position, &f16_of(x).to_ne_bytes()),
+            DType::BF16 => self.copy(position, &bf16_of(x).to_ne_bytes()),
             DType::I32 => self.copy(position, &(x as i32).to_ne_bytes()),
             DType::U8 => self.bytes[position] = x as u8,
             DType::Bool => self.bytes[position] = u8::from(x != 0.0),

@@ -13,6 +13,7 @@ use kernelsmith_core::inputs::for_each_position;
 use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::gather::GatherProblem;
 use kernelsmith_core::ops::map::unravel;
+use kernelsmith_core::reference::ExactSum;
 
 /// The point that the index sends `point` to, if there is one.
 fn moved(p: &GatherProblem, index: &Source, point: &[usize]) -> Option<Vec<usize>> {
@@ -42,14 +43,14 @@ pub fn gather(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
 pub fn scatter_add(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
     let p: &GatherProblem = operands::problem(call, "scatter_add")?;
     let (sources, mut target) = operands::check(&p.operands(), call.inputs, call.output)?;
-    let mut sums = vec![0.0; target.layout.span()];
+    let mut sums = vec![ExactSum::default(); target.layout.span()];
     for i in 0..p.index.layout.len() {
         let point = &unravel(i, p.shape())[..p.shape().len()];
         if let Some(to) = moved(p, &sources[1], point) {
-            sums[target.layout.at(&to)] += sources[0].get(sources[0].layout.at(point));
+            sums[target.layout.at(&to)].add(sources[0].get(sources[0].layout.at(point)));
         }
     }
     let layout = target.layout;
-    for_each_position(&layout, |_, at| target.set(at, sums[at]));
+    for_each_position(&layout, |_, at| target.set(at, sums[at].value()));
     Ok(())
 }

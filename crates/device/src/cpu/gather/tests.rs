@@ -8,6 +8,7 @@ fn kernels(op: &str) -> Vec<Tested> {
     let configs = |name: &str| -> &'static [&'static str] {
         match name {
             "gather_reference" | "scatter_add_reference" => &[""],
+            "gather_runs" | "scatter_add_runs" => &["THREADS=1", "THREADS=2"],
             other => panic!("no configs for {other}: add them here"),
         }
     };

@@ -10,7 +10,7 @@ mod lanes;
 pub mod openblas;
 mod placement;
 mod small_m;
-mod team;
+pub(super) mod team;
 #[cfg(test)]
 mod tests;
 

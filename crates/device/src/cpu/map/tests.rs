@@ -10,6 +10,7 @@ fn kernels() -> Vec<Tested> {
     let configs = |name: &str| -> &'static [&'static str] {
         match name {
             "map_reference" => &[""],
+            "map_blocks" => &["BLOCK=1024,THREADS=1", "BLOCK=64,THREADS=2"],
             other => panic!("no configs for {other}: add them here"),
         }
     };

@@ -13,6 +13,7 @@ use kernelsmith_core::DType;
 use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::map::unravel;
 use kernelsmith_core::ops::reduce::{ReduceKind, ReduceProblem};
+use kernelsmith_core::reference::ExactSum;
 
 pub fn run(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
     let problem: &ReduceProblem = operands::problem(call, "reduce")?;
@@ -50,17 +51,17 @@ fn evaluate<N: Arithmetic>(p: &ReduceProblem, call: &mut CpuCall<'_>) -> Result<
 /// What has been reduced so far.
 struct Running {
     kind: ReduceKind,
-    sum: f64,
+    sum: ExactSum,
     best: Option<(usize, f64)>,
 }
 
 impl Running {
     fn new(kind: ReduceKind) -> Self {
-        Running { kind, sum: 0.0, best: None }
+        Running { kind, sum: ExactSum::default(), best: None }
     }
 
     fn take(&mut self, at: usize, x: f64) {
-        self.sum += x;
+        self.sum.add(x);
         let better = |best: f64| match self.kind {
             _ if best.is_nan() => false,
             _ if x.is_nan() => true,
@@ -75,7 +76,7 @@ impl Running {
     fn finish(&self) -> f64 {
         let (at, best) = self.best.unwrap_or_default();
         match self.kind {
-            ReduceKind::Sum => self.sum,
+            ReduceKind::Sum => self.sum.value(),
             ReduceKind::Max | ReduceKind::Min => best,
             ReduceKind::ArgMax | ReduceKind::ArgMin => at as f64,
         }

@@ -9,6 +9,7 @@ fn kernels() -> Vec<Tested> {
     let configs = |name: &str| -> &'static [&'static str] {
         match name {
             "reduce_reference" => &[""],
+            "reduce_blocks" => &["BLOCK=4096,THREADS=1", "BLOCK=64,THREADS=2"],
             other => panic!("no configs for {other}: add them here"),
         }
     };

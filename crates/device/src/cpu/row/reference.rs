@@ -13,6 +13,7 @@ use kernelsmith_core::DType;
 use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::map::unravel;
 use kernelsmith_core::ops::row::{RowKind, RowProblem};
+use kernelsmith_core::reference::ExactSum;
 
 pub fn run(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
     let problem: &RowProblem = operands::problem(call, "row")?;
@@ -46,12 +47,18 @@ fn evaluate<N: Arithmetic>(p: &RowProblem, call: &mut CpuCall<'_>) -> Result<(),
     Ok(())
 }
 
+fn sum(terms: impl Iterator<Item = f64>) -> f64 {
+    let mut sum = ExactSum::default();
+    terms.for_each(|x| sum.add(x));
+    sum.value()
+}
+
 /// Replaces a row by its results; how many there are.
 fn finish(kind: RowKind, eps: f64, x: &mut [f64], label: Option<f64>) -> usize {
     let n = x.len() as f64;
     let column = label.filter(|l| (0.0..n).contains(l)).map(|l| l as usize);
     let max = x.iter().fold(f64::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m });
-    let exp_sum = |x: &[f64]| x.iter().map(|x| (x - max).exp()).sum::<f64>();
+    let exp_sum = |x: &[f64]| sum(x.iter().map(|x| (x - max).exp()));
     match kind {
         RowKind::Softmax => {
             let total = exp_sum(x);
@@ -74,13 +81,13 @@ fn finish(kind: RowKind, eps: f64, x: &mut [f64], label: Option<f64>) -> usize {
             return 1;
         }
         RowKind::LayerNorm => {
-            let mean = x.iter().sum::<f64>() / n;
-            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            let mean = sum(x.iter().copied()) / n;
+            let variance = sum(x.iter().map(|x| (x - mean).powi(2))) / n;
             let scale = 1.0 / (variance + eps).sqrt();
             x.iter_mut().for_each(|x| *x = (*x - mean) * scale);
         }
         RowKind::RmsNorm => {
-            let scale = 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / n + eps).sqrt();
+            let scale = 1.0 / (sum(x.iter().map(|x| x * x)) / n + eps).sqrt();
             x.iter_mut().for_each(|x| *x *= scale);
         }
     }
