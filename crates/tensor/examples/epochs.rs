@@ -5,7 +5,7 @@ fn main() {
     let t = std::time::Instant::now();
     let mut trainer = kernelsmith::train::mnist::Trainer::new(&data, Default::default(), &device).unwrap();
     println!("recorded {} launches in {:?}", trainer.launches(), t.elapsed());
-    for _ in 0..10 {
+    for _ in 0..std::env::args().nth(2).map_or(10, |n| n.parse().unwrap()) {
         println!("{:?}", trainer.epoch().unwrap());
     }
     for r in device.take_reports() {
