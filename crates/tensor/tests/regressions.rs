@@ -1,6 +1,6 @@
 //! Faults that were found, each named after its cause.
 
-use kernelsmith::{Device, Tensor};
+use kernelsmith::{DType, Device, Tensor};
 
 fn device() -> Device {
     Device::best().unwrap()
@@ -27,4 +27,20 @@ fn a_detached_view_is_the_view_and_not_its_buffer() {
         assert_eq!(g.get(&v).unwrap().to_vec::<f64>().unwrap(), want.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
     }
     assert_eq!(x.slice(0, 2..2).unwrap().detach().unwrap().shape(), [0, 3]);
+}
+
+/// The launch of a product launched the product it reads, and so on down the stack.
+#[test]
+fn chains_of_products_are_planned_without_recursion() {
+    let d = device();
+    let one = Tensor::from_vec(vec![1.0f32], &[1, 1], &d).unwrap();
+    let mut x = Tensor::from_vec(vec![1.5f32], &[1, 1], &d).unwrap();
+    for _ in 0..20_000 {
+        x = x.matmul(&one).unwrap();
+    }
+    std::thread::scope(|s| {
+        let small = std::thread::Builder::new().stack_size(512 << 10);
+        let planned = small.spawn_scoped(s, || x.plan().map(|p| p.len())).unwrap().join();
+        assert_eq!(planned.unwrap().unwrap(), 20_000);
+    });
 }

@@ -145,6 +145,7 @@ impl<'a> Builder<'a> {
                     ops: vec![item.node.name],
                     copy: None,
                 };
+                self.hold_heads(edges)?;
                 // With one reader the launch waits: it may finish more.
                 if self.uses[at] == 1 && !graph.roots.contains(&at) {
                     return Ok(State::Pending(Box::new(pending)));
@@ -183,6 +184,17 @@ impl<'a> Builder<'a> {
             return Ok(State::Pending(Box::new(pending)));
         }
         Ok(State::Held(self.launch(at, pending)?))
+    }
+
+    /// Launches the heads that a head reads, which it cannot take in: a launch that waits then
+    /// only waits for element-wise work, and chains of heads need no recursion.
+    fn hold_heads(&mut self, edges: &[Edge]) -> Result<()> {
+        for edge in edges {
+            if matches!(&self.states[edge.item], State::Pending(p) if p.head.is_some()) {
+                self.hold(edge.item)?;
+            }
+        }
+        Ok(())
     }
 
     /// The slot of an item, launching what it waits for.
