@@ -44,3 +44,23 @@ fn chains_of_products_are_planned_without_recursion() {
         assert_eq!(planned.unwrap().unwrap(), 20_000);
     });
 }
+
+/// Sizes were multiplied before anything asked whether they fit.
+#[test]
+fn sizes_beyond_the_address_range_are_errors() {
+    let d = device();
+    let huge = 1usize << 40;
+    let one = Tensor::ones(&[1], DType::F64, &d).unwrap();
+    let column = one.broadcast_to(&[huge, 1, 1]).unwrap();
+    let row = one.broadcast_to(&[1, 1, huge]).unwrap();
+    assert!(column.matmul(&row).is_err());
+    assert!(one.broadcast_to(&[huge, 1, 1, 1]).unwrap().matmul(&one.broadcast_to(&[huge, 1, 1]).unwrap()).is_err());
+    let long = one.broadcast_to(&[isize::MAX as usize]).unwrap();
+    assert!(Tensor::concat(&[&long, &long, &long], 0).is_err());
+    assert!(one.pad(0, 0, 1 << 61).unwrap().realize().is_err());
+    d.forbid_copies(true);
+    let copy = one.broadcast_to(&[2, 1 << 61]).unwrap().t().unwrap().contiguous().unwrap();
+    assert!(copy.realize().is_err());
+    d.forbid_copies(false);
+    assert!(one.broadcast_to(&[1 << 50]).unwrap().to_vec::<f64>().is_err());
+}

@@ -103,7 +103,7 @@ impl<'a> Builder<'a> {
     }
 
     fn new_slot(&mut self, item: &Item, source: Option<usize>) -> usize {
-        let bytes = item.node.layout.len() * item.node.dtype.bytes();
+        let bytes = item.node.layout.len().saturating_mul(item.node.dtype.bytes());
         self.slots.push(Slot { bytes, source, last_read: None });
         self.slots.len() - 1
     }
@@ -127,7 +127,7 @@ impl<'a> Builder<'a> {
             }
             NodeOp::Copy { why, .. } => {
                 if self.copies_forbidden {
-                    let bytes = item.node.layout.len() * item.node.dtype.bytes();
+                    let bytes = item.node.layout.len().saturating_mul(item.node.dtype.bytes());
                     let (op, shape) = (item.node.name, shape.to_vec());
                     return Err(Error::CopyForbidden { op, shape, bytes, why });
                 }
