@@ -64,3 +64,27 @@ fn sizes_beyond_the_address_range_are_errors() {
     d.forbid_copies(false);
     assert!(one.broadcast_to(&[1 << 50]).unwrap().to_vec::<f64>().is_err());
 }
+
+/// Positions and whole numbers beyond 2²⁴ were computed in f32 where no array said that they are wide.
+#[test]
+fn what_is_wide_in_the_middle_of_a_chain_stays_wide() {
+    let d = device();
+    let n = (1 << 24) + 8;
+    // The same numbers, whatever part of them is asked for.
+    let tail = |x: Tensor| x.slice(0, n - 6..).unwrap().mul(1.0).unwrap().to_vec::<f32>().unwrap();
+    let numbers = tail(Tensor::rand(&[n], DType::F32, 5, &d).unwrap());
+    assert!(numbers.windows(2).all(|w| w[0] != w[1]), "{numbers:?}");
+    let whole = Tensor::arange(0.0, 1.0, n, DType::I32, &d).unwrap();
+    let steps = whole.slice(0, n - 6..).unwrap().sub((n - 6) as i32).unwrap().cast(DType::F32).unwrap();
+    assert_eq!(steps.to_vec::<f32>().unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let x = Tensor::from_vec(vec![16_777_216.0f32], &[1], &d).unwrap();
+    let there_and_back =
+        |t: DType| x.cast(t).unwrap().add(1).unwrap().sub(16_777_216).unwrap().cast(DType::F32).unwrap();
+    assert_eq!(there_and_back(DType::I32).to_vec::<f32>().unwrap(), [1.0]);
+    assert_eq!(there_and_back(DType::F64).to_vec::<f32>().unwrap(), [1.0]);
+    let small = Tensor::arange(1.0, 1e-12, 3, DType::F64, &d).unwrap().sub(1.0).unwrap().cast(DType::F32).unwrap();
+    assert!((small.to_vec::<f32>().unwrap()[2] - 2e-12).abs() < 1e-15);
+    let corner = Tensor::eye(1 << 26, DType::F32, &d).unwrap();
+    let corner = corner.slice(0, (1 << 26) - 3..).unwrap().slice(1, (1 << 26) - 3..).unwrap().mul(2.0).unwrap();
+    assert_eq!(corner.to_vec::<f32>().unwrap(), [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0]);
+}

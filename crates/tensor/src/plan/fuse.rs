@@ -281,7 +281,13 @@ impl<'a> Builder<'a> {
         let mut out = p.clone();
         // What a stored number would have lost is lost here too, where it matters.
         let rounds = !node.dtype.is_float() && !is_truth(&p.expr);
-        if rounds && !matches!(p.expr, Expr::Round(..)) {
+        // Nothing else would tell that it is to be computed in f64.
+        let widens = node.dtype == DType::F64
+            && p.head.is_none()
+            && p.sources.iter().all(|s| s.leaf.dtype != DType::F64)
+            && !matches!(p.expr, Expr::Const(_))
+            && !is_truth(&p.expr);
+        if (rounds || widens) && !matches!(p.expr, Expr::Round(..)) {
             out.expr = Expr::Round(node.dtype, Box::new(out.expr));
         }
         if p.head.is_some() {
