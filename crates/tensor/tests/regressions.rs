@@ -88,3 +88,18 @@ fn what_is_wide_in_the_middle_of_a_chain_stays_wide() {
     let corner = corner.slice(0, (1 << 26) - 3..).unwrap().slice(1, (1 << 26) - 3..).unwrap().mul(2.0).unwrap();
     assert_eq!(corner.to_vec::<f32>().unwrap(), [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0]);
 }
+
+/// Gradients were kept by the address of a variable that could be gone.
+#[test]
+fn a_variable_has_no_gradient_of_another_that_lived_at_its_address() {
+    let d = device();
+    let x = Tensor::from_vec(vec![1.0f64, 2.0], &[2], &d).unwrap();
+    let gradients = {
+        let gone = x.variable().unwrap();
+        gone.sum(&[]).unwrap().backward().unwrap()
+    };
+    for _ in 0..100 {
+        let other = x.variable().unwrap();
+        assert!(gradients.get(&other).is_none());
+    }
+}
