@@ -103,3 +103,17 @@ fn a_variable_has_no_gradient_of_another_that_lived_at_its_address() {
         assert!(gradients.get(&other).is_none());
     }
 }
+
+/// The extreme was stored in f16 and compared with elements that were computed again in f32.
+#[test]
+fn the_gradient_of_max_finds_its_element_in_f16() {
+    let d = device();
+    for dtype in [DType::F16, DType::BF16] {
+        let x = Tensor::from_vec(vec![0.3f32, 1.1, -0.7], &[3], &d).unwrap().cast(dtype).unwrap().variable().unwrap();
+        for y in [x.mul(&x).unwrap().max(&[]).unwrap(), x.mul(1.7).unwrap().max(&[]).unwrap()] {
+            let g = y.backward().unwrap();
+            let g = g.get(&x).unwrap().cast(DType::F32).unwrap().to_vec::<f32>().unwrap();
+            assert!(g[1] > 1.6 && g[0] == 0.0 && g[2] == 0.0, "{dtype}: {g:?}");
+        }
+    }
+}
