@@ -117,3 +117,21 @@ fn the_gradient_of_max_finds_its_element_in_f16() {
         }
     }
 }
+
+/// An index was looked for in its broadcast form, so the message named an element that does not exist.
+#[test]
+fn the_position_of_a_wrong_index_is_that_in_the_index() {
+    let d = device();
+    let table = Tensor::zeros(&[3, 4], DType::F32, &d).unwrap();
+    let index = Tensor::from_vec(vec![0, 7], &[2], &d).unwrap();
+    for error in [
+        table.index_select(0, &index).unwrap_err().to_string(),
+        table.embedding(&index).unwrap_err().to_string(),
+        Tensor::zeros(&[5, 2], DType::F32, &d).unwrap().scatter_add(1, &index, 3).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("index 7 at element 1 is outside 0..3"), "{error}");
+    }
+    // A size beyond i64 was taken for a negative one.
+    let error = index.one_hot(usize::MAX, DType::F32).unwrap_err().to_string();
+    assert!(error.contains("address range"), "{error}");
+}
