@@ -135,3 +135,13 @@ fn the_position_of_a_wrong_index_is_that_in_the_index() {
     let error = index.one_hot(usize::MAX, DType::F32).unwrap_err().to_string();
     assert!(error.contains("address range"), "{error}");
 }
+
+/// The number of reduced elements was taken from the ratio of sizes, which is 0/0 here.
+#[test]
+fn the_mean_of_no_rows_is_no_rows() {
+    let d = device();
+    let x = Tensor::zeros(&[0, 3], DType::F32, &d).unwrap();
+    assert_eq!(x.mean(&[1]).unwrap().shape(), [0]);
+    assert_eq!(x.var(&[1], 1).unwrap().shape(), [0]);
+    assert!(x.mean(&[0]).is_err());
+}
