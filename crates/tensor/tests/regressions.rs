@@ -145,3 +145,16 @@ fn the_mean_of_no_rows_is_no_rows() {
     assert_eq!(x.var(&[1], 1).unwrap().shape(), [0]);
     assert!(x.mean(&[0]).is_err());
 }
+
+/// Constants were compared as numbers: −0 was taken for 0.
+#[test]
+fn a_constant_of_minus_zero_is_not_zero() {
+    let d = device();
+    let x = Tensor::from_vec(vec![2.0f32], &[1], &d).unwrap();
+    assert_eq!(x.mul(0.0).unwrap().recip().unwrap().to_vec::<f32>().unwrap(), [f32::INFINITY]);
+    assert_eq!(x.mul(-0.0).unwrap().recip().unwrap().to_vec::<f32>().unwrap(), [f32::NEG_INFINITY]);
+    let nan = x.mul(f64::NAN).unwrap();
+    for _ in 0..3 {
+        assert!(nan.mul(1.0).unwrap().to_vec::<f32>().unwrap()[0].is_nan());
+    }
+}
