@@ -18,7 +18,7 @@ impl Tensor {
         if self.is_empty() {
             return Ok(());
         }
-        let inside = |(low, high): (i64, i64)| low >= 0 && high < size as i64;
+        let inside = |(low, high): (i64, i64)| low >= 0 && usize::try_from(high).is_ok_and(|h| h < size);
         if self.node().range.get().is_some_and(|r| inside(*r)) {
             return Ok(());
         }
@@ -44,6 +44,8 @@ impl Tensor {
             let shapes = vec![self.shape().to_vec(), index.shape().to_vec()];
             return Err(Error::Shape { op: OP, shapes, expected: "a vector of indices".to_string() });
         }
+        Tensor::same_device(OP, &[self, index])?;
+        index.check_index(OP, self.shape()[at])?;
         let mut shape = self.shape().to_vec();
         shape[at] = index.len();
         let mut spread = index.clone();
@@ -69,12 +71,12 @@ impl Tensor {
             let shapes = vec![self.shape().to_vec(), index.shape().to_vec()];
             return Err(Error::Shape { op: OP, shapes, expected: "equal sizes but for the axis".to_string() });
         }
+        Tensor::same_device(OP, &[self, index])?;
+        index.check_index(OP, self.shape()[at])?;
         self.gathered(OP, at, index)
     }
 
     fn gathered(&self, op: &'static str, axis: usize, index: &Tensor) -> Result<Tensor> {
-        Tensor::same_device(op, &[self, index])?;
-        index.check_index(op, self.shape()[axis])?;
         if self.shape()[axis] == 0 && !index.is_empty() {
             let shapes = vec![self.shape().to_vec(), index.shape().to_vec()];
             return Err(Error::Shape { op, shapes, expected: "an axis with elements to pick".to_string() });
@@ -111,8 +113,8 @@ impl Tensor {
         self.float(OP)?;
         Tensor::same_device(OP, &[self, index])?;
         let at = self.axis(OP, axis)?;
-        let index = index.broadcast_to(self.shape())?;
         index.check_index(OP, size)?;
+        let index = index.layout().broadcast(self.shape()).map(|l| index.with_layout(l)).map_err(Error::layout(OP))?;
         let mut shape = self.shape().to_vec();
         shape[at] = size;
         if self.is_empty() || size == 0 {

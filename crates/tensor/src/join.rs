@@ -33,7 +33,8 @@ impl Tensor {
             return Err(Error::DType { op: OP, found: other.dtype(), expected });
         }
         let mut shape = first.shape().to_vec();
-        shape[at] = tensors.iter().map(|t| t.shape()[at]).sum();
+        // Beyond the address range it stays too large.
+        shape[at] = tensors.iter().fold(0, |sum: usize, t| sum.saturating_add(t.shape()[at]));
         let whole = Layout::contiguous(&shape).map_err(Error::layout(OP))?;
         let mut parts = Vec::new();
         let mut start = 0;

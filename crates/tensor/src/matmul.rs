@@ -4,6 +4,7 @@ use crate::elementwise::broadcast_shape;
 use crate::error::{Error, Result};
 use crate::node::NodeOp;
 use crate::tensor::Tensor;
+use kernelsmith_core::Layout;
 
 impl Tensor {
     /// The matrix product over the last two axes; leading axes are batches, broadcast. A vector on
@@ -39,6 +40,7 @@ impl Tensor {
             .map_err(|_| fail("batches that broadcast"))?;
         let mut shape = batch.clone();
         shape.extend([m, n]);
+        Layout::contiguous(&shape).map_err(Error::layout(OP))?;
         let count: usize = batch.iter().product();
         let whole = if count * m * n == 0 || k == 0 {
             Tensor::zeros(&shape, self.dtype(), self.device())?

@@ -35,6 +35,14 @@ impl Tensor {
         Ok(out)
     }
 
+    /// Elements that become one when `axes` are reduced.
+    fn reduced(&self, axes: &[isize]) -> Result<usize> {
+        if axes.is_empty() {
+            return Ok(self.len());
+        }
+        axes.iter().map(|a| Ok(self.shape()[self.axis("reduce", *a)?])).product()
+    }
+
     /// Σ over `axes`; negative axes count from the back, no axes mean all.
     ///
     /// # Errors
@@ -51,7 +59,7 @@ impl Tensor {
     pub fn mean(&self, axes: &[isize]) -> Result<Tensor> {
         self.float("mean")?;
         let sum = self.reduce("mean", ReduceKind::Sum, axes, self.dtype())?;
-        let count = self.len() / sum.len().max(1);
+        let count = self.reduced(axes)?;
         if count == 0 {
             let expected = "at least one element along the reduced axes".to_string();
             return Err(Error::Shape { op: "mean", shapes: vec![self.shape().to_vec()], expected });
@@ -98,7 +106,7 @@ impl Tensor {
     /// As [`Tensor::mean`], and a correction that leaves nothing to divide by.
     pub fn var(&self, axes: &[isize], correction: usize) -> Result<Tensor> {
         let mean = self.mean(axes)?;
-        let count = self.len() / mean.len().max(1);
+        let count = self.reduced(axes)?;
         if count <= correction {
             let reason = format!("{count} elements and a correction of {correction}");
             return Err(Error::Invalid { op: "var", reason });

@@ -182,12 +182,18 @@ impl Tensor {
         if self.layout.is_contiguous() && self.len() == end - first {
             return Ok(raw);
         }
-        let mut positions = Vec::with_capacity(self.len());
-        for_each_position(&self.layout, |_, at| positions.push(at - first));
+        let no_room = || {
+            let reason = format!("shape {:?} of {} does not fit host memory", self.shape(), self.dtype());
+            Error::Invalid { op: "to_vec", reason }
+        };
         macro_rules! pick {
-            ($v:expr, $kind:ident) => {
-                HostArray::$kind(positions.iter().map(|p| $v[*p]).collect())
-            };
+            ($v:expr, $kind:ident) => {{
+                let mut out = Vec::new();
+                // A broadcast view can be larger than the host.
+                out.try_reserve_exact(self.len()).map_err(|_| no_room())?;
+                for_each_position(&self.layout, |_, at| out.push($v[at - first]));
+                HostArray::$kind(out)
+            }};
         }
         Ok(match &raw {
             HostArray::F32(v) => pick!(v, F32),

@@ -44,13 +44,46 @@ impl fmt::Display for Leaf {
     }
 }
 
-/// The dtype that expressions are computed in: f64 where an array is f64, or where whole numbers
-/// must stay exact beyond 2²⁴ (i32 arrays, positions in spaces that large), else f32.
+/// The dtype that expressions are computed in: f64 where an array or a cast on the way is f64, or
+/// where whole numbers must stay exact beyond 2²⁴ (i32 arrays and casts, positions that large),
+/// else f32.
 pub fn arithmetic(arrays: &[Leaf], exprs: &[&Expr], space: &[usize]) -> DType {
-    let wide = arrays.iter().any(|l| matches!(l.dtype, DType::F64 | DType::I32));
-    let large = space.iter().try_fold(1usize, |p, s| p.checked_mul(*s)).is_none_or(|n| n > 1 << 24);
-    let counts = exprs.iter().any(|e| e.any(&|x| matches!(x, Expr::Index(_) | Expr::Random(..))));
-    if wide || (large && counts) { DType::F64 } else { DType::F32 }
+    let is_wide = |d: DType| matches!(d, DType::F64 | DType::I32);
+    let wide = arrays.iter().any(|l| is_wide(l.dtype));
+    let casts = |x: &Expr| matches!(x, Expr::Round(d, _) if is_wide(*d));
+    let counts = |x: &Expr| match x {
+        Expr::Random(_, counter) => reach(counter, space) > EXACT,
+        _ if asks_position(x) => reach(x, space) > EXACT,
+        _ => false,
+    };
+    let any = |e: &&Expr| e.any(&|x| casts(x) || counts(x));
+    if wide || exprs.iter().any(any) { DType::F64 } else { DType::F32 }
+}
+
+/// Whole numbers up to this are exact in f32.
+const EXACT: f64 = 16_777_216.0;
+
+/// Whether an expression is a position: indices, multiplied and moved.
+fn asks_position(expr: &Expr) -> bool {
+    match expr {
+        Expr::Index(_) => true,
+        Expr::Binary(Binary::Add | Binary::Sub | Binary::Mul, x, y) => {
+            let constant = |e: &Expr| matches!(e, Expr::Const(c) if c.fract() == 0.0);
+            (asks_position(x) || constant(x)) && (asks_position(y) || constant(y))
+        }
+        _ => false,
+    }
+}
+
+/// The largest magnitude that a position, or a part of it, takes within a space.
+fn reach(expr: &Expr, space: &[usize]) -> f64 {
+    match expr {
+        Expr::Const(c) => c.abs(),
+        Expr::Index(d) => space.get(*d).map_or(0.0, |n| n.saturating_sub(1) as f64),
+        Expr::Binary(Binary::Add | Binary::Sub, x, y) => reach(x, space) + reach(y, space),
+        Expr::Binary(Binary::Mul, x, y) => reach(x, space) * reach(y, space),
+        _ => f64::INFINITY,
+    }
 }
 
 /// Floating-point operations of one evaluation, each node of the tree one.

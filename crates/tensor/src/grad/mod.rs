@@ -8,20 +8,26 @@ use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::tensor::Tensor;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Gradients of one scalar, by parameter.
-pub struct Gradients(HashMap<usize, Tensor>);
+pub struct Gradients(HashMap<usize, Gradient>);
+
+struct Gradient {
+    /// Keeps the address that is the key from being given to another node.
+    _variable: Weak<Node>,
+    value: Tensor,
+}
 
 impl Gradients {
     /// The gradient for a variable; `None` where the scalar does not depend on it.
     pub fn get(&self, variable: &Tensor) -> Option<&Tensor> {
-        self.0.get(&address(variable.node()))
+        self.0.get(&address(variable.node())).map(|g| &g.value)
     }
 
     /// Every gradient, to realize them together.
     pub fn all(&self) -> impl Iterator<Item = &Tensor> {
-        self.0.values()
+        self.0.values().map(|g| &g.value)
     }
 }
 
@@ -37,7 +43,10 @@ impl Tensor {
     pub fn backward(&self) -> Result<Gradients> {
         let (order, sums) = reverse(self)?;
         let variables = order.into_iter().filter(|n| n.variable);
-        let found = variables.filter_map(|n| Some((address(&n), sums.get(&address(&n))?.clone())));
+        let found = variables.filter_map(|n| {
+            let value = sums.get(&address(&n))?.clone();
+            Some((address(&n), Gradient { _variable: Arc::downgrade(&n), value }))
+        });
         Ok(Gradients(found.collect()))
     }
 }

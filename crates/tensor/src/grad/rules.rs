@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::node::{Node, NodeOp};
 use crate::plan::compose;
 use crate::tensor::{Tensor, lowest};
+use kernelsmith_core::expr::Binary;
 use kernelsmith_core::ops::reduce::ReduceKind;
 use kernelsmith_core::ops::row::RowKind;
 use kernelsmith_core::{DType, Expr, Layout};
@@ -42,8 +43,11 @@ pub(super) fn pull(node: &Arc<Node>, op: &NodeOp, g: &Tensor, y: &Tensor) -> Res
             let g = match kind {
                 ReduceKind::Sum => spread(g)?,
                 ReduceKind::Max | ReduceKind::Min => {
-                    // Elements that are the extreme share the gradient.
-                    let hit = input.eq(&spread(y)?)?.cast(g.dtype())?;
+                    // Elements that are the extreme share the gradient. Either side may be computed
+                    // again in wider arithmetic than it was stored in.
+                    let stored = |i: usize| Expr::Round(y.dtype(), Box::new(Expr::Input(i)));
+                    let equal = Expr::binary(Binary::Eq, stored(0), stored(1));
+                    let hit = Tensor::map("gradient", equal, &[input, &spread(y)?], g.dtype())?;
                     let inner: Vec<isize> = (*outer as isize..input.rank() as isize).collect();
                     let count = if inner.is_empty() { hit.clone() } else { hit.sum(&inner)? };
                     hit.mul(&spread(&g.div(&count)?)?)?

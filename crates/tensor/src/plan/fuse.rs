@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
     }
 
     fn new_slot(&mut self, item: &Item, source: Option<usize>) -> usize {
-        let bytes = item.node.layout.len() * item.node.dtype.bytes();
+        let bytes = item.node.layout.len().saturating_mul(item.node.dtype.bytes());
         self.slots.push(Slot { bytes, source, last_read: None });
         self.slots.len() - 1
     }
@@ -142,7 +142,7 @@ impl<'a> Builder<'a> {
             }
             NodeOp::Copy { why, .. } => {
                 if self.copies_forbidden {
-                    let bytes = item.node.layout.len() * item.node.dtype.bytes();
+                    let bytes = item.node.layout.len().saturating_mul(item.node.dtype.bytes());
                     let (op, shape) = (item.node.name, shape.to_vec());
                     return Err(Error::CopyForbidden { op, shape, bytes, why });
                 }
@@ -160,6 +160,7 @@ impl<'a> Builder<'a> {
                     ops: vec![item.node.name],
                     copy: None,
                 };
+                self.hold_heads(edges)?;
                 // With one reader the launch waits: it may finish more.
                 if self.uses[at] == 1 && !graph.roots.contains(&at) {
                     return Ok(State::Pending(Box::new(pending)));
@@ -201,6 +202,17 @@ impl<'a> Builder<'a> {
             return Ok(State::Pending(Box::new(pending)));
         }
         Ok(State::Held(self.launch(at, pending)?))
+    }
+
+    /// Launches the heads that a head reads, which it cannot take in: a launch that waits then
+    /// only waits for element-wise work, and chains of heads need no recursion.
+    fn hold_heads(&mut self, edges: &[Edge]) -> Result<()> {
+        for edge in edges {
+            if matches!(&self.states[edge.item], State::Pending(p) if p.head.is_some()) {
+                self.hold(edge.item)?;
+            }
+        }
+        Ok(())
     }
 
     /// The slot of an item, launching what it waits for.
@@ -289,7 +301,13 @@ impl<'a> Builder<'a> {
         let mut out = p.clone();
         // What a stored number would have lost is lost here too, where it matters.
         let rounds = !node.dtype.is_float() && !is_truth(&p.expr);
-        if rounds && !matches!(p.expr, Expr::Round(..)) {
+        // Nothing else would tell that it is to be computed in f64.
+        let widens = node.dtype == DType::F64
+            && p.head.is_none()
+            && p.sources.iter().all(|s| s.leaf.dtype != DType::F64)
+            && !matches!(p.expr, Expr::Const(_))
+            && !is_truth(&p.expr);
+        if (rounds || widens) && !matches!(p.expr, Expr::Round(..)) {
             out.expr = Expr::Round(node.dtype, Box::new(out.expr));
         }
         if p.head.is_some() {
