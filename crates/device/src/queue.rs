@@ -8,6 +8,9 @@ use crate::executable::Executable;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+/// Bytes on the CPU that one thread fills alone.
+const FILL_ALONE: usize = 32 << 20;
+
 /// A handle to a queue of a device.
 #[derive(Clone)]
 pub struct Queue {
@@ -138,7 +141,16 @@ impl Queue {
             Backend::Cpu => {
                 let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
                 // SAFETY: exactly the buffer's bytes; the turn keeps other accesses out.
-                unsafe { std::ptr::write_bytes(buffer.address() as *mut u8, byte, buffer.bytes()) };
+                let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.address() as *mut u8, buffer.bytes()) };
+                // Large ones on every core: a flush of the cache must not cost more than what it is
+                // for. The threads end with it, so that none is about when something is timed.
+                let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+                let part = bytes.len().div_ceil(threads).max(FILL_ALONE);
+                std::thread::scope(|s| {
+                    let (first, rest) = bytes.split_at_mut(part.min(bytes.len()));
+                    rest.chunks_mut(part).for_each(|part| drop(s.spawn(move || part.fill(byte))));
+                    first.fill(byte);
+                });
                 Ok(())
             }
             #[cfg(feature = "cuda")]
