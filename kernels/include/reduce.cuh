@@ -57,13 +57,16 @@ __device__ __forceinline__ void absorb(State& s, Acc x, Index at) {
     }
 }
 
-// The result at the outer point p.
-__device__ __forceinline__ void finish(const State& s, const Arrays& a, const Place& p) {
+// The result at the outer point p, stored where this thread is the one to do so. Every thread computes it:
+// in a branch the double-precision functions cost the compiler a stack.
+__device__ __forceinline__ void finish(const State& s, const Arrays& a, const Place& p, bool wanted) {
+    Out y;
     if constexpr (IS_POSITION && POST_IS_VALUE) {
-        store_one(narrowed<Out>((double)s.at), a, p);
+        y = narrowed<Out>((double)s.at);
     } else {
         PostInputs<1, RANK - 1> in;
         load(in, a, p);
-        store_one(narrowed<Out>(post(in, 0, a, p, IS_POSITION ? Acc(s.at) : s.value)), a, p);
+        y = narrowed<Out>(post(in, 0, a, p, IS_POSITION ? Acc(s.at) : s.value));
     }
+    if (wanted) store_one(y, a, p);
 }

@@ -14,35 +14,54 @@ constexpr int DIM = OUTER - 1;
 constexpr int N = COLUMN_LANES;
 constexpr int ROWS = THREADS / 32;
 
-// The elements of COUNT columns from `base` on, every `step`-th from `first` on.
-template <int COUNT>
-__device__ __forceinline__ void absorb_rows(State (&s)[N], int lane, const Arrays& a, const Place& base, Index first,
+// Where row r of the columns at `base` is.
+__device__ __forceinline__ Place row_at(const Arrays& a, const Place& base, Index r) {
+    Place p = base;
+    enter<OUTER, RANK>(p, a, r);
+    return p;
+}
+
+// The elements of N columns from `base` on, every `step`-th from `first` on.
+__device__ __forceinline__ void absorb_rows(State (&s)[N], const Arrays& a, const Place& base, Index first,
                                             Index step) {
     Index r = first;
 #pragma unroll 1
     for (; r + (UNROLL - 1) * step < a.inner; r += UNROLL * step) {
-        ExprInputs<COUNT, DIM> in[UNROLL];
-        Place p[UNROLL];
+        ExprInputs<N, DIM> in[UNROLL];
+#pragma unroll
+        for (int u = 0; u < UNROLL; ++u) load(in[u], a, row_at(a, base, r + u * step));
 #pragma unroll
         for (int u = 0; u < UNROLL; ++u) {
-            p[u] = base;
-            enter<OUTER, RANK>(p[u], a, r + u * step);
-            load(in[u], a, p[u]);
-        }
+            Place p = row_at(a, base, r + u * step);
 #pragma unroll
-        for (int u = 0; u < UNROLL; ++u) {
-#pragma unroll
-            for (int j = 0; j < COUNT; ++j) absorb(s[lane + j], expr(in[u], j, a, p[u]), r + u * step);
+            for (int j = 0; j < N; ++j) absorb(s[j], expr(in[u], j, a, p), r + u * step);
         }
     }
+    if constexpr (UNROLL > 1) {
 #pragma unroll 1
-    for (; r < a.inner; r += step) {
-        ExprInputs<COUNT, DIM> in;
-        Place p = base;
-        enter<OUTER, RANK>(p, a, r);
-        load(in, a, p);
+        for (; r < a.inner; r += step) {
+            ExprInputs<N, DIM> in;
+            Place p = row_at(a, base, r);
+            load(in, a, p);
 #pragma unroll
-        for (int j = 0; j < COUNT; ++j) absorb(s[lane + j], expr(in, j, a, p), r);
+            for (int j = 0; j < N; ++j) absorb(s[j], expr(in, j, a, p), r);
+        }
+    }
+}
+
+// The same of fewer than N columns: what is beyond the last of them is read there, and not used.
+__device__ __forceinline__ void absorb_some(State (&s)[N], int count, const Arrays& a, const Place& base, Index first,
+                                            Index step) {
+#pragma unroll 1
+    for (Index r = first; r < a.inner; r += step) {
+#pragma unroll
+        for (int j = 0; j < N - 1; ++j) {
+            Place p = row_at(a, base, r);
+            advance<DIM>(p, a, smaller(j, count - 1));
+            ExprInputs<1, DIM> in;
+            load(in, a, p);
+            absorb(s[j], expr(in, 0, a, p), r);
+        }
     }
 }
 
@@ -71,14 +90,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int j = 0; j < N; ++j) s[j].clear();
     Index first = (Index)blockIdx.y * ROWS + warp, step = (Index)gridDim.y * ROWS;
     if (count == N) {
-        absorb_rows<N>(s, 0, a, base, first, step);
-    } else {
-        Place p = base;
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-            if (j < count) absorb_rows<1>(s, j, a, p, first, step);
-            advance<DIM>(p, a, 1);
-        }
+        absorb_rows(s, a, base, first, step);
+    } else if (count > 0) {
+        absorb_some(s, count, a, base, first, step);
     }
 #pragma unroll
     for (int j = 0; j < N; ++j) shared[warp][lane][j] = s[j];
@@ -118,6 +132,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         Place p = origin();
         enter<0, DIM>(p, a, r);
         advance<DIM>(p, a, c);
-        finish(t, a, p);
+        finish(t, a, p, true);
     }
 }

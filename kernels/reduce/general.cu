@@ -26,5 +26,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) reduce(const __grid_consta
         absorb(s, expr(in, 0, a, p), i);
     }
     s = merge_team<TEAM>(s, shared, merge);
-    if (inside && threadIdx.x % TEAM == 0) finish(s, a, base);
+    finish(s, a, base, inside && threadIdx.x % TEAM == 0);
 }

@@ -8,7 +8,8 @@
 // Run: smith bench reduce --problem kind=sum,outer=4096,inner=4096,x0=f32,out=f32 --candidate rows
 #include "reduce_row.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS) reduce(const __grid_constant__ Arrays a) {
+// One block a multiprocessor is enough to ask for: left to itself the assembler spills for occupancy.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) reduce(const __grid_constant__ Arrays a) {
     __shared__ State shared[THREADS / 32];
     wait_for_earlier_launches();
     Index output = (Index)blockIdx.x * (THREADS / TEAM) + threadIdx.x / TEAM;
@@ -17,5 +18,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) reduce(const __grid_consta
     enter<0, OUTER>(row, a, inside ? output : 0);
     State s = reduce_row<UNROLL>(a, row, threadIdx.x % TEAM, TEAM);
     s = merge_team<TEAM>(s, shared, merge);
-    if (inside && threadIdx.x % TEAM == 0) finish(s, a, row);
+    finish(s, a, row, inside && threadIdx.x % TEAM == 0);
 }

@@ -39,5 +39,5 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         s = merge(s, other);
     }
     s = merge_warp<32>(s, merge);
-    if (threadIdx.x == 0) finish(s, a, row);
+    finish(s, a, row, threadIdx.x == 0);
 }

@@ -30,7 +30,7 @@ const GEMM: [&str; 20] = [
     "m=5,n=40,k=512,dtype=f32,b=3@0:97:2,epilogue=scale(0.5)+bias_row+gelu_tanh",
     "m=4096,n=4096,k=4096,dtype=f32,compute=tf32",
     "m=1,n=128256,k=4096,dtype=bf16,layout=nt",
-    "m=64,n=96,k=128,dtype=f16,expr=select(lt(v,x0),sin(v),f16(add(mul(i1,0.3),i2))),x0=f16@0:0:0:1",
+    "m=64,n=96,k=128,dtype=f16,expr=select(lt(v,x0),sin(v),f16(mul(v,0.3))),x0=f16@0:0:0:1",
     "m=8,n=96,k=128,dtype=f64,expr=pow(abs(v),cos(v))",
 ];
 

@@ -310,7 +310,7 @@ mod tests {
             for n in [n, small] {
                 for x in [x, x / n * n, (x / n * n).saturating_sub(1)] {
                     let (m, s) = magic(n);
-                    let high = (u64::from(x) * u64::from(m) >> 32) as u32;
+                    let high = ((u64::from(x) * u64::from(m)) >> 32) as u32;
                     prop_assert_eq!((high + x) >> s, x / n, "{} / {}", x, n);
                 }
             }

@@ -193,3 +193,55 @@ fn a_changed_launch_section_changes_the_source_hash_and_its_spacing_does_not() {
     }
     assert_eq!(hash(&TMA.replace("entry = ", "# the kernel\nentry   = ")), declared);
 }
+
+/// Sizes from one element to the largest that the bars name, contiguous and not.
+const SPACES: [(&str, &str); 19] = [
+    ("map", "shape=scalar,expr=0.1,out=f32"),
+    ("map", "shape=268435456,expr=add(x0,x1),x0=f16,x1=f16,out=f16"),
+    ("map", "shape=100000,expr=gelu(x0),x0=f32@1:1,out=f32"),
+    ("map", "shape=4096x4096,expr=x0,x0=f32@0:1:4096,out=f32"),
+    ("reduce", "kind=sum,outer=scalar,inner=268435456,x0=f32,out=f32"),
+    ("reduce", "kind=sum,outer=scalar,inner=1048576,x0=f16,out=f32"),
+    ("reduce", "kind=argmax,outer=256,inner=10,x0=f32,out=i32"),
+    ("reduce", "kind=sum,outer=784,inner=60000,x0=f32@0:1:784,out=f32"),
+    ("reduce", "kind=sum,outer=8192,inner=8192,x0=f64,out=f64"),
+    ("row", "kind=softmax,rows=8192,columns=32768,x0=f32,out=f32"),
+    ("row", "kind=softmax,rows=32768,columns=1024,x0=f16,out=f16"),
+    ("row", "kind=layer_norm,rows=4096,columns=4096,eps=1e-5,x0=f64,out=f64"),
+    ("row", "kind=cross_entropy,rows=256,columns=10,label=1,x0=f32,x1=i32@0:1:0,out=f32"),
+    ("row", "kind=rms_norm,rows=3,columns=1000003,x0=f32,out=f32"),
+    ("gather", "shape=256x784,axis=0,size=60000,x=f32,index=i32@0:1:0,out=f32"),
+    ("gather", "shape=1,axis=0,size=1,x=f32,index=i32,out=f32"),
+    ("scatter_add", "shape=8192x896,axis=0,size=151936,x=bf16,index=i32@0:1:0,out=bf16"),
+    ("scatter_add", "shape=1048576,axis=0,size=60000,x=f32,index=i32,out=f32"),
+    ("row", "kind=softmax,rows=5,columns=33000,x0=f16@1:33001:1,out=f64"),
+];
+
+#[test]
+fn ops_over_index_spaces_have_small_spaces_and_geometries() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    for (op, text) in SPACES {
+        let p = Problem::parse(op, text).unwrap();
+        let (able, gaps) = catalogue.capable(&p, &facts).unwrap();
+        let mut candidates = 0;
+        for v in &able {
+            let space = v.space(&p, &facts).unwrap();
+            assert!(space.len() <= 200, "{} has {} configs on {text}", v.name, space.len());
+            for config in &space {
+                let launches = v.launches(config, &p, &facts).unwrap();
+                assert!(launches.iter().all(|l| l.overlap), "{op} {} does not overlap", v.name);
+            }
+            if let Some(config) = v.fallback(&p, &facts).unwrap() {
+                println!(
+                    "{op} {text}: {}[{config}] of {}: {:?}",
+                    v.name,
+                    space.len(),
+                    v.launches(&config, &p, &facts).unwrap()[0].grid
+                );
+            }
+            candidates += space.len();
+        }
+        assert!(candidates > 0, "nothing runs {op} {text}: {gaps:?}");
+    }
+}
