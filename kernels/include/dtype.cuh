@@ -2,13 +2,7 @@
 //
 // T is what lies in memory, Acc what is computed with: float, or double when T is double.
 #pragma once
-
-struct f16 {
-    unsigned short bits;
-};
-struct bf16 {
-    unsigned short bits;
-};
+#include "cast.cuh"
 
 #if DTYPE_F16
 using T = f16;
@@ -23,15 +17,6 @@ using Acc = double;
 using T = float;
 using Acc = float;
 #endif
-
-__device__ __forceinline__ float to_acc(f16 x) {
-    float y;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
-    return y;
-}
-__device__ __forceinline__ float to_acc(bf16 x) { return __uint_as_float((unsigned)x.bits << 16); }
-__device__ __forceinline__ float to_acc(float x) { return x; }
-__device__ __forceinline__ double to_acc(double x) { return x; }
 
 // Round to nearest even; NaN and infinity stay what they are.
 template <class U>

@@ -3,6 +3,7 @@
 #include "dtype.cuh"
 #include "math.cuh"
 #include "memory.cuh"
+#include "random.cuh"
 
 // A view [batch, rows, columns]. Strides are in elements; 0 broadcasts, negative ones run backwards.
 template <class P>

@@ -28,6 +28,12 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write a self-contained HTML page for runs
     Report(ReportArgs),
+    /// Train a network on a data set
+    Train(TrainArgs),
+    /// Say what a trained network sees in the images of a file
+    Predict(PredictArgs),
+    /// Print the launches that an expression of tensors becomes, without running them
+    Plan(PlanArgs),
     /// Measure on behalf of another smith process
     #[command(name = "__worker", hide = true)]
     Worker,
@@ -155,6 +161,66 @@ pub struct ReportArgs {
     pub out: Option<PathBuf>,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum DataSet {
+    Mnist,
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// The data set
+    pub set: DataSet,
+    /// Folder with its files, as they are published: plain or gzip
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+    /// Images that one step learns from
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// Decides the first parameters and the order of the images
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// File for the trained network
+    #[arg(long, short, value_name = "FILE", default_value = "mnist.safetensors")]
+    pub out: PathBuf,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct PredictArgs {
+    /// A network that `smith train` wrote
+    pub model: PathBuf,
+    /// An IDX file of 28 x 28 images, plain or gzip
+    pub images: PathBuf,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct PlanArgs {
+    /// The expression, as relu(linear(x, w, b)): methods of Tensor, the tensor first
+    pub expression: String,
+    /// Its tensors, as x=f32:256x784; `s=f32:scalar` is a scalar
+    #[arg(value_name = "NAME=DTYPE:SHAPE")]
+    pub tensors: Vec<String>,
+    /// Plan the gradients of its sum for every floating-point tensor as well
+    #[arg(long)]
+    pub gradients: bool,
+    /// A plan that copies to change a layout is an error
+    #[arg(long)]
+    pub forbid_copies: bool,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `90s`, `5m`, `250ms`, `1h`.

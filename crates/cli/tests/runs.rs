@@ -47,6 +47,35 @@ fn a_finished_run_is_not_measured_again() {
 }
 
 #[test]
+fn a_kernel_whose_source_changed_is_screened_again_on_resume() {
+    let place = finished();
+    let before = place.evidence("run");
+    let candidates = of_kind(&before, "candidate");
+    let (changed, hash) = (&candidates[0]["candidate"], candidates[0]["source_hash"].as_str().unwrap());
+    copied(&place, "changed", |lines| {
+        let line = lines.iter_mut().find(|l| l.contains("\"kind\":\"candidate\"")).unwrap();
+        *line = line.replace(hash, "00");
+    });
+    place.tune("sound-kernels", "changed", &["--json"]).expect(0);
+    let after = place.evidence("changed");
+    let again = &of_kind(&after, "candidate")[candidates.len()..];
+    assert_eq!(again.len(), 1, "only what changed is screened again: {again:?}");
+    assert_eq!((&again[0]["candidate"], again[0]["source_hash"].as_str().unwrap()), (changed, hash));
+    assert_eq!(of_kind(&after, "result").len(), 4, "both results are old ones");
+    assert_eq!(of_kind(&after, "gap"), of_kind(&before, "gap"), "gaps were appended again");
+}
+
+#[test]
+fn a_tuned_folder_that_cannot_be_written_is_noticed_before_the_sweep() {
+    let place = Place::new();
+    let file = place.write("a-file", "");
+    let folder = format!("{file}/tuned");
+    let done = place.smith_with("KERNELSMITH_TUNED", &folder, &["tune", "--problem", PROBLEM, "--device", "cpu"]);
+    done.refused(&[&folder]);
+    assert!(!place.path("work/runs").exists(), "the sweep had begun");
+}
+
+#[test]
 fn damaged_evidence_is_named_by_file_and_line() {
     let place = finished();
     for (name, bad, found) in [

@@ -4,6 +4,7 @@
 
 pub mod array;
 pub mod dtype;
+pub mod element;
 pub mod expr;
 pub mod expr_text;
 pub mod inputs;
@@ -14,6 +15,7 @@ pub mod reference;
 
 pub use array::HostArray;
 pub use dtype::DType;
+pub use element::Element;
 pub use expr::Expr;
 pub use expr_text::ExprError;
 pub use layout::{Layout, LayoutError};

@@ -6,11 +6,12 @@ use crate::cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::error::{DeviceError, Result};
-use crate::pool::{Block, Pool, PoolStats, RawMemory};
+use crate::pool::{Block, Pool, PoolStats, QueueSet, RawMemory};
 use crate::queue::Queue;
 use kernelsmith_kernels::DeviceFacts;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which device: `cpu` or `cuda:N`.
@@ -68,13 +69,13 @@ impl RawMemory for Backend {
         let _ = bytes;
     }
 
-    fn is_drained(&self, queue: u32) -> bool {
-        let _ = queue;
+    fn are_drained(&self, queues: QueueSet) -> bool {
+        let _ = queues;
         match self {
             // The CPU finishes a launch before it returns.
             Backend::Cpu => true,
             #[cfg(feature = "cuda")]
-            Backend::Cuda(d) => d.is_drained(queue),
+            Backend::Cuda(d) => d.are_drained(queues),
         }
     }
 
@@ -174,7 +175,8 @@ impl Device {
         self.alloc_on(&self.queue(), bytes)
     }
 
-    /// A buffer for use on `queue`.
+    /// A buffer whose first use is on `queue`. Where another queue is to be first, this one must
+    /// have drained: earlier work on it may still use the memory.
     pub fn alloc_on(&self, queue: &Queue, bytes: usize) -> Result<Buffer> {
         let total = self.0.facts.memory_bytes.max(0) as usize;
         let live = self.0.pool.stats().bytes_live;
@@ -184,7 +186,7 @@ impl Device {
             return Err(full());
         }
         let block = self.0.pool.acquire(bytes, queue.id(), &self.0.backend).ok_or_else(full)?;
-        let storage = Storage::Pooled { block, queue: queue.id() };
+        let storage = Storage::Pooled { block, used_on: AtomicU64::new(QueueSet::of(queue.id()).0) };
         Ok(Buffer::whole(BufferInner { device: self.clone(), address: block.address, bytes, storage }))
     }
 
@@ -257,8 +259,14 @@ pub struct Telemetry {
 }
 
 enum Storage {
-    Pooled { block: Block, queue: u32 },
-    Fenced { _mapping: cpu::memory::Fenced },
+    /// `used_on` holds the bits of a [`QueueSet`].
+    Pooled {
+        block: Block,
+        used_on: AtomicU64,
+    },
+    Fenced {
+        _mapping: cpu::memory::Fenced,
+    },
 }
 
 struct BufferInner {
@@ -270,8 +278,8 @@ struct BufferInner {
 
 impl Drop for BufferInner {
     fn drop(&mut self) {
-        if let Storage::Pooled { block, queue } = &self.storage {
-            self.device.0.pool.release(*block, *queue);
+        if let Storage::Pooled { block, used_on } = &mut self.storage {
+            self.device.0.pool.release(*block, QueueSet(*used_on.get_mut()));
         }
     }
 }
@@ -316,11 +324,33 @@ impl Buffer {
         self.inner.address + self.offset as u64
     }
 
+    /// Notes that work on `queue` uses this memory: the pool waits for it.
+    pub(crate) fn used_on(&self, queue: u32) {
+        if let Storage::Pooled { used_on, .. } = &self.inner.storage {
+            let bit = QueueSet::of(queue).0;
+            // Most launches are on the queue that is noted already: a load is cheaper than a store.
+            if used_on.load(Ordering::Relaxed) & bit == 0 {
+                used_on.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Whether two ranges share a byte.
     pub fn overlaps(&self, other: &Buffer) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
             && self.offset < other.offset + other.bytes
             && other.offset < self.offset + self.bytes
+    }
+}
+
+#[cfg(test)]
+impl Buffer {
+    /// The queues that the pool waits for once this is dropped.
+    pub(crate) fn queues(&self) -> QueueSet {
+        match &self.inner.storage {
+            Storage::Pooled { used_on, .. } => QueueSet(used_on.load(Ordering::Relaxed)),
+            Storage::Fenced { .. } => QueueSet::default(),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Report {
 struct Picked {
     problem: Problem,
     executable: Arc<Executable>,
+    /// Why this candidate.
+    why: String,
     /// Candidates that failed on this problem.
     failed: Vec<Candidate>,
 }
@@ -72,16 +74,25 @@ impl Dispatcher {
                 return Ok(found.executable.clone());
             }
         }
-        let executable = self.pick(problem, &[])?;
-        self.remember(key, problem, executable.clone(), Vec::new());
+        let (executable, why) = self.pick(problem, &[])?;
+        self.remember(key, problem, executable.clone(), why, Vec::new());
         Ok(executable)
     }
 
-    fn remember(&self, key: u64, problem: &Problem, executable: Arc<Executable>, failed: Vec<Candidate>) {
+    /// The candidate that runs `problem`, and why it does.
+    pub fn explain(&self, problem: &Problem) -> Result<(String, String)> {
+        let executable = self.executable(problem)?;
+        let picked = self.picked.read().unwrap_or_else(PoisonError::into_inner);
+        let list = picked.get(&problem.fingerprint()).map(Vec::as_slice).unwrap_or_default();
+        let why = list.iter().find(|p| p.problem.same_as(problem)).map(|p| p.why.clone()).unwrap_or_default();
+        Ok((executable.candidate().to_string(), why))
+    }
+
+    fn remember(&self, key: u64, problem: &Problem, executable: Arc<Executable>, why: String, failed: Vec<Candidate>) {
         let mut picked = self.picked.write().unwrap_or_else(PoisonError::into_inner);
         let list = picked.entry(key).or_default();
         list.retain(|p| !p.problem.same_as(problem));
-        list.push(Picked { problem: problem.clone(), executable, failed });
+        list.push(Picked { problem: problem.clone(), executable, why, failed });
     }
 
     /// Moves a problem on to its next candidate after a failed launch.
@@ -98,8 +109,8 @@ impl Dispatcher {
             found.map(|p| p.failed.clone()).unwrap_or_default()
         };
         failed.push(candidate.clone());
-        let Ok(executable) = self.pick(problem, &failed) else { return Err(error) };
-        self.remember(key, problem, executable, failed);
+        let Ok((executable, why)) = self.pick(problem, &failed) else { return Err(error) };
+        self.remember(key, problem, executable, why, failed);
         Ok(())
     }
 
@@ -112,7 +123,7 @@ impl Dispatcher {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 
-    fn pick(&self, problem: &Problem, failed: &[Candidate]) -> Result<Arc<Executable>> {
+    fn pick(&self, problem: &Problem, failed: &[Candidate]) -> Result<(Arc<Executable>, String)> {
         let mut last = None;
         let attempt = |candidate: &Candidate, why: String, last: &mut Option<DeviceError>| match Executable::prepare(
             &self.device,
@@ -121,8 +132,10 @@ impl Dispatcher {
             problem,
         ) {
             Ok(executable) => {
-                self.report(Report::Picked { problem: problem.text(), candidate: candidate.to_string(), why });
-                Some(Arc::new(executable))
+                let report =
+                    Report::Picked { problem: problem.text(), candidate: candidate.to_string(), why: why.clone() };
+                self.report(report);
+                Some((Arc::new(executable), why))
             }
             Err(error) => {
                 let (problem, candidate) = (problem.text(), candidate.to_string());
@@ -150,19 +163,20 @@ impl Dispatcher {
                     format!("tuned for {} ({distance:.2} powers of two away)", choice.entry.problem)
                 }
             };
-            if let Some(executable) = attempt(&choice.candidate, why, &mut last) {
-                return Ok(executable);
+            if let Some(picked) = attempt(&choice.candidate, why, &mut last) {
+                return Ok(picked);
             }
         }
         let (able, _) = self.catalogue.capable(problem, self.device.facts())?;
+        // Manifests list variants best first.
         for variant in able {
             let Some(config) = variant.fallback(problem, self.device.facts())? else { continue };
             let candidate = Candidate { variant: variant.name.clone(), config };
             if failed.contains(&candidate) {
                 continue;
             }
-            if let Some(executable) = attempt(&candidate, "default: nothing tuned is near".to_string(), &mut last) {
-                return Ok(executable);
+            if let Some(picked) = attempt(&candidate, "default: nothing tuned is near".to_string(), &mut last) {
+                return Ok(picked);
             }
         }
         Err(last.unwrap_or_else(|| DeviceError::NotOffered {

@@ -37,7 +37,9 @@ enum Body {
     CublasLt(cuda::CublasLtProduct),
 }
 
-/// The hash that makes an entry of the tuned table stale when the source changes.
+/// The hash that makes an entry of the tuned table stale when what it measured changes: rendered
+/// source and the manifest's launches, a vendor library's name and version, or the text of a CPU
+/// kernel (whose vendor's version is in the device's facts).
 pub fn source_hash(
     catalogue: &Catalogue,
     variant: &Variant,
@@ -47,7 +49,17 @@ pub fn source_hash(
 ) -> Result<String> {
     match variant.target {
         Target::Cuda if variant.source.contains('.') => {
-            Ok(render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?.hash)
+            let rendered = render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?;
+            Ok(variant.source_hash(&rendered))
+        }
+        #[cfg(feature = "cuda")]
+        Target::Cuda => {
+            let version = match &device.0.backend {
+                Backend::Cuda(d) if variant.source == "cublaslt" => d.cublaslt_version(),
+                _ => None,
+            };
+            let version = version.map_or_else(|| "no version".to_string(), |v| v.to_string());
+            Ok(hex(&Sha256::digest(format!("{} {version}", variant.source))))
         }
         _ => {
             let text = crate::cpu::kernel::find(&variant.source).map_or(variant.source.as_str(), |e| e.source);
@@ -173,18 +185,28 @@ impl Executable {
 
     /// Launches operands that [`Executable::check`] has passed.
     pub(crate) fn launch_unchecked(&self, queue: &Queue, operands: &[Buffer]) -> Result<()> {
+        operands.iter().for_each(|b| b.used_on(queue.id()));
         match (&self.body, &self.device.0.backend) {
             (Body::Cpu(entry), _) => self.run_cpu(entry, operands),
             #[cfg(feature = "cuda")]
-            (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), program, operands),
+            (_, Backend::Cuda(d)) => self.record(queue, d.stream(queue.id()), operands),
             #[cfg(feature = "cuda")]
-            (Body::CublasLt(product), Backend::Cuda(d)) => d.launch_cublaslt(queue.id(), product, operands),
-            #[cfg(feature = "cuda")]
-            _ => Err(DeviceError::Launch { what: self.candidate.to_string(), reason: "wrong device".to_string() }),
+            _ => Err(self.fail("wrong device")),
         }
-        .map(|()| {
-            let _ = queue;
-        })
+    }
+
+    /// Launches on a stream of the queue's device: the queue's own, or the one that captures for it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn record(&self, queue: &Queue, stream: cuda::RawStream, operands: &[Buffer]) -> Result<()> {
+        match (&self.body, &self.device.0.backend) {
+            (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), stream, program, operands),
+            (Body::CublasLt(product), Backend::Cuda(d)) => d.launch_cublaslt(queue.id(), stream, product, operands),
+            _ => Err(self.fail("wrong device")),
+        }
+    }
+
+    fn fail(&self, reason: impl Into<String>) -> DeviceError {
+        DeviceError::Launch { what: self.candidate.to_string(), reason: reason.into() }
     }
 
     /// The launch without look-up, checks or argument packing: the yardstick of the dispatch
@@ -196,27 +218,10 @@ impl Executable {
         self.check(operands)?;
         let launch: BareLaunch<'a> = match (&self.body, &self.device.0.backend) {
             (Body::Cpu(entry), _) => {
-                let (output, inputs) = operands.split_last().ok_or_else(|| DeviceError::Launch {
-                    what: self.candidate.to_string(),
-                    reason: "no operands".to_string(),
-                })?;
-                // SAFETY: as in `run_cpu`. The benchmark that calls this is the only user of the
-                // device while the closure lives.
-                let inputs: Vec<&[u8]> = inputs
-                    .iter()
-                    .zip(&self.operand_bytes)
-                    .map(|(b, n)| unsafe { std::slice::from_raw_parts(b.address() as *const u8, *n) })
-                    .collect();
-                let bytes = *self.operand_bytes.last().unwrap_or(&0);
-                let address = output.address();
-                Box::new(move || {
-                    // SAFETY: as above; made anew for each call, so that no two live at once.
-                    let output = unsafe { std::slice::from_raw_parts_mut(address as *mut u8, bytes) };
-                    let config = &self.candidate.config;
-                    let mut call = CpuCall { problem: &self.problem, config, inputs: &inputs, output };
-                    (entry.run)(&mut call)
-                        .map_err(|e| DeviceError::Launch { what: self.candidate.to_string(), reason: e.0 })
-                })
+                // SAFETY: the benchmark that calls this is the only user of the device while the
+                // closure lives; the output's slice is used in one call at a time.
+                let (inputs, output) = unsafe { self.slices(operands) }?;
+                Box::new(move || self.call(entry, &inputs, output))
             }
             #[cfg(feature = "cuda")]
             (Body::Cuda(program), Backend::Cuda(d)) => d.bare(queue.id(), program, operands)?,
@@ -227,29 +232,37 @@ impl Executable {
         Ok(launch)
     }
 
-    fn run_cpu(&self, entry: &CpuEntry, operands: &[Buffer]) -> Result<()> {
-        let fail = |reason: String| DeviceError::Launch { what: self.candidate.to_string(), reason };
-        let (output, inputs) = operands.split_last().ok_or_else(|| fail("no operands".to_string()))?;
-        let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: buffers are alive and at least this long (checked); blocks are initialised; the
-        // turn keeps every other access to this device's memory out while the slices live.
-        let inputs: Vec<&[u8]> = inputs
-            .iter()
-            .zip(&self.operand_bytes)
-            .map(|(b, n)| unsafe { std::slice::from_raw_parts(b.address() as *const u8, *n) })
-            .collect();
+    /// The operands' memory on the CPU: the inputs, and the output.
+    ///
+    /// # Safety
+    /// Nothing else may use the device's memory while the slices live. The operands have passed
+    /// [`Executable::check`]: they are long enough, and the output is none of the inputs.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn slices<'a>(&self, operands: &'a [Buffer]) -> Result<(Vec<&'a [u8]>, &'a mut [u8])> {
+        let (output, inputs) = operands.split_last().ok_or_else(|| self.fail("no operands"))?;
+        // SAFETY: buffers outlive the borrow of `operands` and are this long; blocks are initialised.
+        let slice = |(b, n): (&Buffer, &usize)| unsafe { std::slice::from_raw_parts(b.address() as *const u8, *n) };
+        let inputs = inputs.iter().zip(&self.operand_bytes).map(slice).collect();
         let bytes = *self.operand_bytes.last().unwrap_or(&0);
-        // SAFETY: as above, and `check` made sure that the output is none of the inputs.
-        let output = unsafe { std::slice::from_raw_parts_mut(output.address() as *mut u8, bytes) };
-        let mut call = CpuCall { problem: &self.problem, config: &self.candidate.config, inputs: &inputs, output };
-        match catch_unwind(AssertUnwindSafe(|| (entry.run)(&mut call))) {
-            Ok(result) => result.map_err(|e| fail(e.0)),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
-                Err(fail(format!("it panicked: {}", text.unwrap_or_default())))
-            }
-        }
+        // SAFETY: as above; the caller vouches that it is the only user.
+        Ok((inputs, unsafe { std::slice::from_raw_parts_mut(output.address() as *mut u8, bytes) }))
+    }
+
+    fn call(&self, entry: &CpuEntry, inputs: &[&[u8]], output: &mut [u8]) -> Result<()> {
+        let mut call = CpuCall { problem: &self.problem, config: &self.candidate.config, inputs, output };
+        (entry.run)(&mut call).map_err(|e| self.fail(e.0))
+    }
+
+    fn run_cpu(&self, entry: &CpuEntry, operands: &[Buffer]) -> Result<()> {
+        let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the turn keeps every other access to this device's memory out while the slices
+        // live; callers have checked the operands.
+        let (inputs, output) = unsafe { self.slices(operands) }?;
+        catch_unwind(AssertUnwindSafe(|| self.call(entry, &inputs, output))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
+            Err(self.fail(format!("it panicked: {}", text.unwrap_or_default())))
+        })
     }
 }
 

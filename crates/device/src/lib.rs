@@ -15,9 +15,10 @@ pub mod pool;
 pub mod queue;
 
 pub use device::{Buffer, Device, DeviceId, Telemetry};
-pub use dispatch::Dispatcher;
+pub use dispatch::{Dispatcher, Report};
 pub use error::DeviceError;
 pub use executable::Executable;
+pub use pool::PoolStats;
 pub use queue::{Event, Graph, Queue};
 
 /// The README's example, compiled and run with the doc tests.

@@ -1,19 +1,45 @@
 //! The buffer pool: size classes, reuse in queue order, counters.
 //!
-//! A freed block remembers the queue it was last used on. The same queue may have it again at
-//! once, since work on a queue is ordered; another queue only when that queue has drained.
+//! A freed block remembers every queue it was used on. A queue may have it again at once where it
+//! was the only one, since work on a queue is ordered; else only when the others have drained.
 //! Blocks are always allocated at their class's full size.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Queues by number, as bits. The last bit stands for its own queue and all after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSet(pub u64);
+
+impl QueueSet {
+    const LAST: u32 = u64::BITS - 1;
+
+    pub fn of(queue: u32) -> Self {
+        QueueSet(1 << queue.min(Self::LAST))
+    }
+
+    pub fn contains(self, queue: u32) -> bool {
+        self.0 & Self::of(queue).0 != 0
+    }
+
+    /// What must have drained before `queue` may use the memory.
+    pub fn but(self, queue: u32) -> Self {
+        // Behind the last bit there may be others than this one.
+        if queue >= Self::LAST { self } else { QueueSet(self.0 & !Self::of(queue).0) }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// Raw device memory behind a pool.
 pub trait RawMemory {
     /// Allocates `bytes`, or `None` where the device has no room.
     fn allocate(&self, bytes: usize) -> Option<u64>;
     fn free(&self, address: u64, bytes: usize);
-    /// Whether everything submitted to a queue is done.
-    fn is_drained(&self, queue: u32) -> bool;
+    /// Whether everything submitted to these queues is done.
+    fn are_drained(&self, queues: QueueSet) -> bool;
     /// Waits until everything submitted to every queue is done.
     fn drain(&self);
 }
@@ -42,8 +68,8 @@ pub struct PoolStats {
 
 #[derive(Default)]
 struct State {
-    /// Class size → blocks with the queue of their last use, newest last.
-    free: BTreeMap<usize, Vec<(Block, u32)>>,
+    /// Class size → blocks with the queues they were used on, newest last.
+    free: BTreeMap<usize, Vec<(Block, QueueSet)>>,
     stats: PoolStats,
 }
 
@@ -82,8 +108,11 @@ impl Pool {
         {
             let mut state = self.lock();
             let blocks = state.free.entry(class).or_default();
-            let usable = |used_on: u32| used_on == queue || memory.is_drained(used_on);
-            if let Some(at) = blocks.iter().rposition(|(_, q)| usable(*q)) {
+            let usable = |used_on: QueueSet| {
+                let others = used_on.but(queue);
+                others.is_empty() || memory.are_drained(others)
+            };
+            if let Some(at) = blocks.iter().rposition(|(_, used_on)| usable(*used_on)) {
                 let (block, _) = blocks.swap_remove(at);
                 state.stats.hits += 1;
                 state.stats.bytes_held -= class;
@@ -104,17 +133,17 @@ impl Pool {
         Some(Block { address, bytes: class })
     }
 
-    /// Takes a block back; `queue` is where it was last used.
-    pub fn release(&self, block: Block, queue: u32) {
+    /// Takes a block back that was used on these queues.
+    pub fn release(&self, block: Block, used_on: QueueSet) {
         let mut state = self.lock();
         state.stats.bytes_live -= block.bytes;
         state.stats.bytes_held += block.bytes;
-        state.free.entry(block.bytes).or_default().push((block, queue));
+        state.free.entry(block.bytes).or_default().push((block, used_on));
     }
 
     /// Gives everything held back to the device. Returns the bytes given back.
     pub fn trim(&self, memory: &dyn RawMemory) -> usize {
-        let blocks: Vec<(Block, u32)> = {
+        let blocks: Vec<(Block, QueueSet)> = {
             let mut state = self.lock();
             state.stats.bytes_held = 0;
             std::mem::take(&mut state.free).into_values().flatten().collect()
@@ -169,8 +198,9 @@ mod tests {
             assert!(r.2.remove(&(address, bytes)), "freed what was not allocated");
             r.0 += bytes;
         }
-        fn is_drained(&self, queue: u32) -> bool {
-            self.drained.lock().unwrap().contains(&queue)
+        fn are_drained(&self, queues: QueueSet) -> bool {
+            let drained = self.drained.lock().unwrap();
+            (0..100).filter(|q| queues.contains(*q)).all(|q| drained.contains(&q))
         }
         fn drain(&self) {}
     }
@@ -188,10 +218,10 @@ mod tests {
     fn another_queue_waits_until_the_block_is_no_longer_in_flight() {
         let (pool, memory) = (Pool::default(), Fake::new(1 << 20));
         let block = pool.acquire(1000, 0, &memory).unwrap();
-        pool.release(block, 0);
+        pool.release(block, QueueSet::of(0));
         assert_ne!(pool.acquire(1000, 1, &memory).unwrap(), block, "reused while in flight");
         assert_eq!(pool.acquire(1000, 0, &memory).unwrap(), block);
-        pool.release(block, 0);
+        pool.release(block, QueueSet::of(0));
         memory.drained.lock().unwrap().insert(0);
         assert_eq!(pool.acquire(1000, 1, &memory).unwrap(), block);
         let s = pool.stats();
@@ -199,11 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn a_block_waits_for_every_queue_it_was_used_on() {
+        let (pool, memory) = (Pool::default(), Fake::new(1 << 20));
+        let block = pool.acquire(1000, 0, &memory).unwrap();
+        pool.release(block, QueueSet(QueueSet::of(0).0 | QueueSet::of(2).0));
+        assert_ne!(pool.acquire(1000, 0, &memory).unwrap(), block, "queue 2 still uses it");
+        memory.drained.lock().unwrap().insert(2);
+        assert_eq!(pool.acquire(1000, 0, &memory).unwrap(), block);
+    }
+
+    #[test]
+    fn queues_past_the_last_bit_are_not_taken_for_each_other() {
+        let (pool, memory) = (Pool::default(), Fake::new(1 << 20));
+        let block = pool.acquire(1000, 70, &memory).unwrap();
+        pool.release(block, QueueSet::of(70));
+        assert_ne!(pool.acquire(1000, 80, &memory).unwrap(), block, "queue 70 still uses it");
+        memory.drained.lock().unwrap().extend(63..100);
+        assert_eq!(pool.acquire(1000, 80, &memory).unwrap(), block);
+    }
+
+    #[test]
     fn held_memory_is_given_back_before_out_of_memory() {
         let (pool, memory) = (Pool::default(), Fake::new(10_000));
         let block = pool.acquire(8192, 0, &memory).unwrap();
         assert!(pool.acquire(8000, 0, &memory).is_none());
-        pool.release(block, 0);
+        pool.release(block, QueueSet::of(0));
         assert!(pool.acquire(5000, 0, &memory).is_some(), "a held block of another class was kept");
         assert_eq!(pool.stats().bytes_held, 0);
     }
@@ -217,7 +267,7 @@ mod tests {
                 s.spawn(move || {
                     for i in 0..500usize {
                         let b = pool.acquire(1 + i * 37 % 9000, t, memory).unwrap();
-                        pool.release(b, t);
+                        pool.release(b, QueueSet::of(t));
                     }
                 });
             }
@@ -236,7 +286,7 @@ mod tests {
             for (bytes, queue, release) in steps {
                 if release && !live.is_empty() {
                     let (b, q) = live.swap_remove(bytes % live.len());
-                    pool.release(b, q);
+                    pool.release(b, QueueSet::of(q));
                 } else {
                     let b = pool.acquire(bytes, queue, &memory).unwrap();
                     prop_assert!(b.bytes >= bytes);

@@ -15,8 +15,14 @@ pub struct Queue {
     id: u32,
 }
 
-/// A point in a queue, for timing.
-pub enum Event {
+/// A point in a queue, for timing. It keeps its device alive.
+pub struct Event {
+    // Dropped before the device that it belongs to.
+    stamp: Stamp,
+    _device: Device,
+}
+
+enum Stamp {
     Cpu(Instant),
     #[cfg(feature = "cuda")]
     Cuda(cuda::CudaEvent),
@@ -68,7 +74,8 @@ impl Queue {
         }
     }
 
-    fn check(&self, buffer: &Buffer, offset: usize, bytes: usize, what: &str) -> Result<()> {
+    /// Checks a range, and notes the use of the buffer on this queue.
+    fn claim(&self, buffer: &Buffer, offset: usize, bytes: usize, what: &str) -> Result<()> {
         if !Arc::ptr_eq(&buffer.device().0, &self.device.0) {
             return Err(DeviceError::Operand {
                 what: what.to_string(),
@@ -87,12 +94,13 @@ impl Queue {
                 reason: format!("{bytes} bytes at {offset} do not fit a buffer of {}", buffer.bytes()),
             });
         }
+        buffer.used_on(self.id);
         Ok(())
     }
 
     /// Copies host bytes to `offset` in a buffer and waits.
     pub fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()> {
-        self.check(buffer, offset, data.len(), "a write")?;
+        self.claim(buffer, offset, data.len(), "a write")?;
         let address = buffer.address() + offset as u64;
         match &self.device.0.backend {
             Backend::Cpu => {
@@ -109,7 +117,7 @@ impl Queue {
 
     /// Copies bytes at `offset` of a buffer to the host, after everything before it on the queue.
     pub fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()> {
-        self.check(buffer, offset, out.len(), "a read")?;
+        self.claim(buffer, offset, out.len(), "a read")?;
         let address = buffer.address() + offset as u64;
         match &self.device.0.backend {
             Backend::Cpu => {
@@ -125,7 +133,7 @@ impl Queue {
 
     /// Sets every byte of a buffer.
     pub fn fill(&self, buffer: &Buffer, byte: u8) -> Result<()> {
-        self.check(buffer, 0, buffer.bytes(), "a fill")?;
+        self.claim(buffer, 0, buffer.bytes(), "a fill")?;
         match &self.device.0.backend {
             Backend::Cpu => {
                 let _turn = self.device.0.cpu_turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,26 +148,29 @@ impl Queue {
 
     /// Marks this point of the queue.
     pub fn record(&self) -> Result<Event> {
-        match &self.device.0.backend {
-            Backend::Cpu => Ok(Event::Cpu(Instant::now())),
+        let stamp = match &self.device.0.backend {
+            Backend::Cpu => Stamp::Cpu(Instant::now()),
             #[cfg(feature = "cuda")]
-            Backend::Cuda(d) => d.record(self.id).map(Event::Cuda),
-        }
+            Backend::Cuda(d) => Stamp::Cuda(d.record(self.id)?),
+        };
+        Ok(Event { stamp, _device: self.device.clone() })
     }
 
-    /// Records launches into a graph. On CUDA one graph launch replays them all.
+    /// Records launches into a graph. On CUDA one graph launch replays them all. Launches of other
+    /// threads meanwhile are not recorded.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
         for (executable, operands) in &launches {
             executable.check_queue(self)?;
             executable.check(operands)?;
+            operands.iter().for_each(|b| b.used_on(self.id));
         }
         let steps: Vec<Step> =
             launches.into_iter().map(|(executable, operands)| Step { executable, operands }).collect();
         #[cfg(feature = "cuda")]
         let cuda = match &self.device.0.backend {
             Backend::Cpu => None,
-            Backend::Cuda(d) => Some(d.capture(self.id, &mut || {
-                steps.iter().try_for_each(|s| s.executable.launch_unchecked(self, &s.operands))
+            Backend::Cuda(d) => Some(d.capture(&mut |stream| {
+                steps.iter().try_for_each(|s| s.executable.record(self, stream, &s.operands))
             })?),
         };
         Ok(Graph {
@@ -201,12 +212,57 @@ impl Graph {
 impl Event {
     /// Microseconds from `earlier` to this event; waits for this one.
     pub fn us_since(&self, earlier: &Event) -> Result<f64> {
-        match (self, earlier) {
-            (Event::Cpu(b), Event::Cpu(a)) => Ok(b.duration_since(*a).as_secs_f64() * 1e6),
+        match (&self.stamp, &earlier.stamp) {
+            (Stamp::Cpu(b), Stamp::Cpu(a)) => Ok(b.duration_since(*a).as_secs_f64() * 1e6),
             #[cfg(feature = "cuda")]
-            (Event::Cuda(b), Event::Cuda(a)) => b.us_since(a),
+            (Stamp::Cuda(b), Stamp::Cuda(a)) => b.us_since(a),
             #[cfg(feature = "cuda")]
             _ => Err(DeviceError::Driver { call: "event", reason: "events of two devices".to_string() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceId;
+    use crate::executable::allocate_operands;
+    use crate::pool::QueueSet;
+    use kernelsmith_core::Problem;
+    use kernelsmith_kernels::{Candidate, Catalogue, Target};
+
+    #[test]
+    fn an_event_keeps_its_device_alive() {
+        let device = Device::open(DeviceId::Cpu).unwrap();
+        let alive = Arc::downgrade(&device.0);
+        let event = device.queue().record().unwrap();
+        drop(device);
+        assert!(alive.upgrade().is_some(), "the device went before its event");
+        drop(event);
+        assert!(alive.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_buffer_remembers_every_queue_that_used_it() {
+        let device = Device::open(DeviceId::Cpu).unwrap();
+        let queue = |id| Queue { device: device.clone(), id };
+        let has = |b: &Buffer, ids: &[u32]| {
+            assert_eq!(b.queues(), QueueSet(ids.iter().map(|q| QueueSet::of(*q).0).sum()));
+        };
+        let problem = Problem::parse("gemm", "m=2,n=2,k=2,dtype=f32").unwrap();
+        let catalogue = Catalogue::builtin().unwrap();
+        let variant = catalogue.variant("gemm", Target::Cpu, "blocked").unwrap();
+        let config = variant.fallback(&problem, device.facts()).unwrap().unwrap();
+        let candidate = Candidate { variant: "blocked".into(), config };
+        let executable = Arc::new(Executable::prepare(&device, &catalogue, &candidate, &problem).unwrap());
+        let operands = allocate_operands(&device, &problem).unwrap();
+        operands.iter().for_each(|b| has(b, &[0]));
+        queue(1).fill(&operands[0], 0).unwrap();
+        has(&operands[0], &[0, 1]);
+        executable.launch(&queue(2), &operands).unwrap();
+        has(&operands[0], &[0, 1, 2]);
+        has(&operands[2], &[0, 2]);
+        drop(queue(3).capture(vec![(executable, operands.clone())]).unwrap());
+        has(&operands[2], &[0, 2, 3]);
     }
 }

@@ -101,6 +101,34 @@ fn a_graph_keeps_its_buffers_alive() {
 }
 
 #[test]
+fn launches_of_other_threads_are_no_part_of_a_capture() {
+    let Some(device) = gpu() else { return };
+    let problem = Problem::parse("gemm", "m=4,n=4,k=4,dtype=f32").unwrap();
+    let executable = Arc::new(prepare(&device, "naive", &problem).unwrap());
+    let (captured, _) = upload(&device, &problem);
+    let (launched, _) = upload(&device, &problem);
+    let queue = device.queue();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                executable.launch(&queue, &launched).unwrap();
+            }
+        });
+        for _ in 0..50 {
+            let launches = vec![(executable.clone(), captured.clone()); 20];
+            drop(queue.capture(launches).unwrap());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let graph = queue.capture(vec![(executable, captured.clone())]).unwrap();
+    queue.fill(&launched[2], 0xff).unwrap();
+    queue.replay(&graph).unwrap();
+    assert!(read_f32(&device, &launched[2], 16).iter().all(|x| x.is_nan()), "the graph holds another thread's launch");
+    assert!(read_f32(&device, &captured[2], 16).iter().all(|x| x.is_finite()));
+}
+
+#[test]
 fn events_are_ordered_and_the_pool_counts() {
     let Some(device) = gpu() else { return };
     let queue = device.queue();

@@ -4,6 +4,7 @@ use crate::Config;
 use crate::catalogue::{CatalogueError, scope};
 use crate::facts::DeviceFacts;
 use crate::formula::{Formula, Scope};
+use crate::frame::{Field, Frame};
 use crate::manifest::{ArgSpec, LaunchSpec, TensorMapSpec, Variant};
 use kernelsmith_core::{DType, Operand, Problem};
 
@@ -26,6 +27,8 @@ pub enum Arg {
     Matrix(MatrixArg),
     /// The rendered `Epilogue` struct: one matrix for each further input.
     Epilogue(Vec<MatrixArg>),
+    /// The rendered `Arrays` struct, member by member, each at its natural alignment.
+    Arrays(Vec<Field>),
     Pointer {
         operand: usize,
         byte_offset: usize,
@@ -194,6 +197,12 @@ impl Resolver<'_> {
             ArgSpec::Epilogue => {
                 let names = self.problem.expr_operands();
                 Arg::Epilogue(names.iter().map(|n| self.matrix(n)).collect::<Result<_, _>>()?)
+            }
+            ArgSpec::Arrays => {
+                let frame = Frame::of(self.problem);
+                Arg::Arrays(
+                    frame.ok_or_else(|| self.fail("an `arrays` argument is not for this op".to_string()))?.fields(),
+                )
             }
             ArgSpec::Workspace(f) => Arg::Workspace(bytes(f)?),
             ArgSpec::Counters(f) => Arg::Counters(bytes(f)?),

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod config;
 pub mod facts;
 pub mod formula;
+pub mod frame;
 pub mod geometry;
 pub mod manifest;
 pub mod render;

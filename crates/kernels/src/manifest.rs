@@ -2,7 +2,9 @@
 //! one is an error.
 
 use crate::formula::Formula;
+use crate::render::{Rendered, hex};
 use crate::{Config, facts::Target};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use toml::{Table, Value};
 
@@ -32,6 +34,8 @@ pub struct Variant {
     pub constraints: Vec<Formula>,
     pub default: Config,
     pub launches: Vec<LaunchSpec>,
+    /// `let` and the launches as declared, for the source hash; empty without launches.
+    geometry: String,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -65,6 +69,8 @@ pub enum ArgSpec {
     Acc(Formula),
     /// The rendered `Epilogue` struct.
     Epilogue,
+    /// The rendered `Arrays` struct: every operand, the space and the expressions' constants.
+    Arrays,
     /// Scratch of this many bytes.
     Workspace(Formula),
     /// This many u32 counters, zeroed once; a kernel leaves them zero.
@@ -131,6 +137,22 @@ pub fn parse(op: &str, file: &str, text: &str, read: &dyn Fn(&str) -> Option<Str
         out.push(variant);
     }
     Ok(out)
+}
+
+/// What decides a variant's launches, in one form whatever its spacing and comments.
+fn geometry(entry: &Value) -> String {
+    ["let", "launch"].iter().filter_map(|key| entry.get(key)).map(|v| v.to_string() + "\n").collect()
+}
+
+impl Variant {
+    /// Hash of what a measured time of this variant depends on: its rendered source and how it is
+    /// launched. A tuned entry with another one is stale.
+    pub fn source_hash(&self, rendered: &Rendered) -> String {
+        if self.geometry.is_empty() {
+            return rendered.hash.clone();
+        }
+        hex(&Sha256::new().chain_update(&rendered.hash).chain_update(&self.geometry).finalize())
+    }
 }
 
 fn line_at(text: &str, byte: usize) -> usize {
@@ -286,6 +308,7 @@ impl Reader<'_> {
             lets,
             constraints: self.formulas("where", entry.get("where"))?,
             default,
+            geometry: if launches.is_empty() { String::new() } else { geometry(entry) },
             launches,
             origin: self.origin.clone(),
             name,
@@ -365,8 +388,9 @@ impl Reader<'_> {
             "workspace" => ArgSpec::Workspace(formula()?),
             "counters" => ArgSpec::Counters(formula()?),
             "epilogue" => ArgSpec::Epilogue,
+            "arrays" => ArgSpec::Arrays,
             other => {
-                let known = "matrix, buffer, i32, i64, f32, acc, workspace, counters, epilogue, tensor_map";
+                let known = "matrix, buffer, i32, i64, f32, acc, workspace, counters, epilogue, arrays, tensor_map";
                 return Err(self.fail_at(other, format!("unknown argument kind `{other}`, expected one of {known}")));
             }
         })

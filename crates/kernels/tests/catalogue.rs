@@ -173,3 +173,23 @@ fn the_predicate_of_search_and_dispatch_is_one() {
     let odd = kernelsmith_kernels::Candidate { variant: "small_m".into(), config: config.with(name, 77) };
     assert!(catalogue.admit(&odd, &yes, &facts).unwrap_err().to_string().contains("expected one of"));
 }
+
+#[test]
+fn a_changed_launch_section_changes_the_source_hash_and_its_spacing_does_not() {
+    let problem = gemm("m=200,n=32,k=64,dtype=f16");
+    let facts = DeviceFacts::h200();
+    let catalogue = Catalogue::builtin().unwrap();
+    let hash = |text: &str| {
+        let variant = parse(text).unwrap().remove(0);
+        let rendered = render::cuda(&catalogue, &variant, &variant.default, &problem, &facts).unwrap();
+        variant.source_hash(&rendered)
+    };
+    let declared = hash(TMA);
+    for (from, to) in [("block = \"384\"", "block = \"256\""), ("BM * 128\"", "BM * 256\""), ("\"m > 1\"", "\"m > 2\"")]
+    {
+        let changed = TMA.replace(from, to);
+        assert_ne!(changed, TMA);
+        assert_ne!(hash(&changed), declared, "{to}");
+    }
+    assert_eq!(hash(&TMA.replace("entry = ", "# the kernel\nentry   = ")), declared);
+}

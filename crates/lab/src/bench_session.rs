@@ -164,7 +164,6 @@ impl BenchSession {
             }
         }
         out.max_error_over_bound = Some(error);
-        let queue = self.device.queue();
         let mut bench = Bench::new(&self.timer, std::slice::from_ref(&executable), &state.sets)?;
         out.launches_per_sample = bench.cold_launches;
         let hopeless = best_us.is_some_and(|best| bench.estimate_us > HOPELESS * best.max(1.0));
@@ -181,7 +180,7 @@ impl BenchSession {
         if let Some(reason) = implausible(&out.samples_us, floor_us(&self.device, &work, Mode::Cold)) {
             (out.verdict, out.detail) = (Verdict::Implausible, Some(reason));
             out.samples_us.clear();
-        } else if let Err(reason) = state.sets.check(&queue, bench.last_set())? {
+        } else if let Err(reason) = bench.check(&self.timer, &state.sets)? {
             (out.verdict, out.detail) = (Verdict::Wrong, Some(reason));
             out.samples_us.clear();
         }
@@ -207,7 +206,7 @@ impl BenchSession {
         let Some(state) = &self.state else {
             return Err(DeviceError::NotOffered { what: work.to_string(), reason: "no state".into() });
         };
-        let (queue, sets) = (self.device.queue(), &state.sets);
+        let sets = &state.sets;
         let mut benches = Vec::new();
         for steps in contenders {
             let prepare =
@@ -221,9 +220,11 @@ impl BenchSession {
             launches_per_sample: benches.iter().map(|b| b.launches(mode)).max().unwrap_or(0),
             sets: sets.len(),
             set_bytes: sets.bytes,
-            flushed: benches.iter().any(|b| b.is_flushed(sets)),
+            flushed: benches.iter().any(|b| b.flushed),
             telemetry: TelemetryRecord::default(),
         };
+        // One contender's flush or none: what another left in the cache is no one's advantage.
+        benches.iter_mut().for_each(|b| b.flushed = out.flushed);
         let floor = floor_us(&self.device, work, mode);
         let start = Instant::now();
         let mut block = 0u64;
@@ -242,7 +243,7 @@ impl BenchSession {
                 let look = block == 0 || hash(seed ^ 0xc4ec, block * 64 + c as u64).is_multiple_of(8);
                 if look
                     && !out.disqualified.iter().any(|d| d.0 == c)
-                    && let Err(reason) = sets.check(&queue, benches[c].last_set())?
+                    && let Err(reason) = benches[c].check(&self.timer, sets)?
                 {
                     out.disqualified.push((c, Verdict::Wrong, reason));
                 }

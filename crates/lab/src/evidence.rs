@@ -229,6 +229,8 @@ pub enum EvidenceError {
     Malformed { path: PathBuf, line: usize, reason: String },
     #[error("{0} is in use by another tune: wait for it, or give another folder")]
     Locked(PathBuf),
+    #[error("{0} is packed and cannot be added to: unpack it (gunzip), or give another folder")]
+    Packed(PathBuf),
 }
 
 /// Name of the evidence file in a run folder.
@@ -302,6 +304,11 @@ impl Writer {
             Err(std::fs::TryLockError::Error(e)) => return Err(io(&lock_path)(e)),
         }
         let path = folder.join(FILE);
+        // A new file beside it would hide what it holds.
+        let packed = folder.join(format!("{FILE}.gz"));
+        if packed.exists() && !path.exists() {
+            return Err(EvidenceError::Packed(packed));
+        }
         let contents = if path.exists() { read(&path)? } else { Contents::default() };
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
         // Write over a torn last line: it was never a record.
@@ -364,6 +371,15 @@ mod tests {
         let _first = Writer::open(folder.path()).unwrap();
         let error = Writer::open(folder.path()).err().unwrap().to_string();
         assert!(error.contains("in use by another tune"), "{error}");
+    }
+
+    #[test]
+    fn packed_evidence_is_not_shadowed_by_a_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("evidence.jsonl.gz"), "").unwrap();
+        let error = Writer::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("evidence.jsonl.gz is packed"), "{error}");
+        assert!(!folder.path().join(FILE).exists());
     }
 
     #[test]

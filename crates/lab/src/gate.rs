@@ -257,6 +257,8 @@ impl Fixture {
 pub const SCREEN: [Inputs; 2] = [Inputs::Normal, Inputs::Integer];
 /// Families for edge cases.
 const EDGE: [Inputs; 3] = [Inputs::Normal, Inputs::Integer, Inputs::Special];
+/// Input families that are prepared side by side.
+const MOST_AT_ONCE: usize = 4;
 /// Above this the full gate keeps to the families that the oracle can sample.
 const LARGE_FLOPS: f64 = 2e9;
 /// As above, for work that moves much and computes little.
@@ -302,13 +304,22 @@ fn check_problem(
         }
         Err(error) => return outcome.absorb(Outcome::fail(verdict_of(&error), format!("{problem}: {error}"))),
     };
-    for family in families {
-        let fixture = match Fixture::new(device, problem, *family, OracleBudget::default(), fenced) {
-            Ok(fixture) => fixture,
-            Err(error) => return outcome.absorb(Outcome::fail(verdict_of(&error), error.to_string())),
-        };
-        if !outcome.absorb(fixture.check(device, &executable)) {
-            return false;
+    // Inputs and the oracle's answers take longer than the checks: a few families at a time.
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_AT_ONCE);
+    for families in families.chunks(threads) {
+        let make = |family: Inputs| Fixture::new(device, problem, family, OracleBudget::default(), fenced);
+        let fixtures: Vec<Result<Fixture, DeviceError>> = std::thread::scope(|s| {
+            let handles: Vec<_> = families.iter().map(|f| s.spawn(move || make(*f))).collect();
+            handles.into_iter().map(|h| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+        });
+        for fixture in fixtures {
+            let passed = match fixture {
+                Ok(fixture) => outcome.absorb(fixture.check(device, &executable)),
+                Err(error) => outcome.absorb(Outcome::fail(verdict_of(&error), error.to_string())),
+            };
+            if !passed {
+                return false;
+            }
         }
     }
     true

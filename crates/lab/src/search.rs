@@ -11,6 +11,9 @@ const CENTERS: usize = 3;
 /// Steps of parameter values within which a config is a neighbour.
 const NEAR: usize = 2;
 
+/// Candidates of ours this much slower than one that has passed are not raced.
+const FAR: f64 = 2.0;
+
 /// Vendors' candidates this much slower than the vendors' best are not raced.
 const CLOSE: f64 = 1.2;
 
@@ -183,6 +186,12 @@ impl Search {
         (ours, vendors)
     }
 
+    /// Whether a candidate is too slow to be raced beside another.
+    pub fn is_far(&self, candidate: &Candidate, from: &Candidate) -> bool {
+        let us = |c: &Candidate| self.points.iter().find(|p| p.candidate == *c).and_then(|p| p.us);
+        matches!((us(candidate), us(from)), (Some(c), Some(f)) if c > FAR * f)
+    }
+
     /// Candidates handed out or closed.
     pub fn tried(&self) -> usize {
         self.points.iter().filter(|p| p.tried).count()
@@ -235,6 +244,15 @@ mod tests {
         }
         assert_eq!(best, 10.0);
         assert_eq!(s.finalists(1, 1).0[0].to_string(), "a[P=7,Q=4]");
+    }
+
+    #[test]
+    fn a_candidate_twice_as_slow_is_not_raced_beside_another() {
+        let mut s = search(1);
+        let three = s.next_random(3);
+        three.iter().zip([10.0, 20.0, 20.1]).for_each(|(c, us)| s.learn(c, Some(us)));
+        let far: Vec<bool> = three.iter().map(|c| s.is_far(c, &three[0])).collect();
+        assert_eq!(far, [false, false, true]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! *Cold*: launches rotate through input sets that together are at least twice the last-level
 //! cache, so that a set has left the cache before it is used again; where sets are too small for
-//! that, the cache is flushed before each sample and no set repeats within it. *Hot*: one set.
+//! that, or one sample covers only part of the rotation, the cache is flushed before each sample and
+//! no set repeats within it. *Hot*: one set.
 
 use crate::evidence::{TelemetryRecord, TimerRecord};
 use crate::secret;
@@ -13,7 +14,7 @@ use kernelsmith_core::{HostArray, Problem};
 use kernelsmith_device::{Buffer, Device, DeviceError, DeviceId, Executable, Graph, Queue};
 use kernelsmith_kernels::facts::Target;
 use kernelsmith_kernels::{Candidate, Catalogue, Config, manifest};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Cold or hot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,19 @@ pub enum TimerError {
     SelfTest { device: String, reason: String },
 }
 
+/// Outputs of hot launches may take up this share of the last-level cache: one part in so many.
+const HOT_SHARE: usize = 8;
+
 /// Sets at most: more would only cost memory for graph nodes.
 const MAX_SETS: usize = 512;
+
+/// Work of more operations for each byte of a set than this is not worth a rotation through a very
+/// large cache, but this many sets and a flush.
+const LONG_INTENSITY: f64 = 24.0;
+const LONG_SETS: usize = 16;
+
+/// Bytes of sets and flush together that are aimed at on a device with a very large cache.
+const MOST_BYTES: usize = 1 << 30;
 
 /// Input sets that cold launches rotate through.
 pub struct Sets {
@@ -54,8 +66,9 @@ pub struct Sets {
     pub bytes: usize,
     /// Whether the sets together are twice the cache.
     rotates: bool,
-    /// A buffer of twice the cache, written before a cold sample where rotation is not enough.
-    flush: Buffer,
+    /// Written before a cold sample where rotation is not enough; made on first use.
+    flush: OnceLock<Buffer>,
+    flush_bytes: usize,
 }
 
 impl Sets {
@@ -63,22 +76,41 @@ impl Sets {
     pub fn new(device: &Device, work: &Work) -> Result<Self, DeviceError> {
         let one: usize = work.steps().iter().flat_map(|p| p.operands()).map(|o| o.bytes()).sum();
         let goal = 2 * device.facts().l2_bytes.max(1) as usize;
-        let count = goal.div_ceil(one.max(1)).clamp(2, MAX_SETS);
+        // A rotation of long launches is not covered by one sample, hence flushed: more sets would
+        // only cost a large cache's worth of random numbers.
+        let long = goal > MOST_BYTES / 2 && work.flops() > LONG_INTENSITY * one as f64;
+        let most = if long { LONG_SETS } else { MAX_SETS };
+        let count = goal.div_ceil(one.max(1)).clamp(2, most);
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(count);
+        let some =
+            |t: usize| (t..count).step_by(threads).map(|_| fill_set(device, work)).collect::<Result<Vec<_>, _>>();
+        let filled: Vec<Result<Vec<FilledSet>, DeviceError>> = std::thread::scope(|s| {
+            let handles: Vec<_> = (0..threads).map(|t| s.spawn(move || some(t))).collect();
+            let join =
+                |h: std::thread::ScopedJoinHandle<'_, _>| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+            handles.into_iter().map(join).collect()
+        });
         let (mut operands, mut seeds) = (Vec::new(), Vec::new());
-        for _ in 0..count {
-            let (mut set, mut set_seeds): (Vec<Vec<Buffer>>, Vec<Vec<u64>>) = (Vec::new(), Vec::new());
-            for problem in work.steps() {
-                let carried = set.last().and_then(|step| step.last()).cloned();
-                let (buffers, step_seeds) = fill_step(device, problem, carried)?;
-                set.push(buffers);
-                set_seeds.push(step_seeds);
-            }
-            operands.push(set);
+        for (buffers, set_seeds) in filled.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            operands.push(buffers);
             seeds.push(set_seeds);
         }
         let bytes = one * count;
-        let flush = device.alloc(goal)?;
-        Ok(Sets { operands, seeds, work: work.clone(), bytes, rotates: bytes >= goal, flush })
+        let rotates = bytes >= goal;
+        // Rotation has done most of it already: where memory is short, once the cache will do.
+        let flush_bytes = if rotates { goal.min((goal / 2).max(MOST_BYTES.saturating_sub(bytes))) } else { goal };
+        Ok(Sets { operands, seeds, work: work.clone(), bytes, rotates, flush: OnceLock::new(), flush_bytes })
+    }
+
+    /// Overwrites the cache.
+    fn flush(&self, queue: &Queue) -> Result<(), DeviceError> {
+        if self.flush.get().is_none() {
+            let buffer = queue.device().alloc(self.flush_bytes)?;
+            // Memory that was never written is slow the first time.
+            queue.fill(&buffer, 0)?;
+            let _ = self.flush.set(buffer);
+        }
+        self.flush.get().map_or(Ok(()), |buffer| queue.fill(buffer, secret::poison()))
     }
 
     pub fn len(&self) -> usize {
@@ -105,8 +137,25 @@ impl Sets {
         steps.iter().cloned().zip(self.operands[set].iter().cloned()).collect()
     }
 
+    /// The launches of the first set, with another buffer for the last step's output.
+    fn launches_into(&self, output: &Buffer, steps: &[Arc<Executable>]) -> Vec<(Arc<Executable>, Vec<Buffer>)> {
+        let mut launches = self.launches(0, steps);
+        if let Some(last) = launches.last_mut().and_then(|(_, operands)| operands.last_mut()) {
+            *last = output.clone();
+        }
+        launches
+    }
+
+    /// Outputs for `launches` hot launches, one each while they are a small part of the cache.
+    fn hot_outputs(&self, device: &Device, launches: usize) -> Result<Vec<Buffer>, DeviceError> {
+        let bytes = self.work.steps().last().map_or(0, |p| p.output().bytes()).max(1);
+        let fit = device.facts().l2_bytes.max(1) as usize / HOT_SHARE / bytes;
+        (0..launches.min(fit).max(1)).map(|_| device.alloc(bytes)).collect()
+    }
+
     /// Checks what timed launches left in one set's outputs, each step on what it really read.
-    pub fn check(&self, queue: &Queue, set: usize) -> Result<Result<(), String>, DeviceError> {
+    /// `last` is where the last step's output went, if not to the set's own.
+    pub fn check(&self, queue: &Queue, set: usize, last: Option<&Buffer>) -> Result<Result<(), String>, DeviceError> {
         let budget = OracleBudget { full_flops: 2e8, samples: 1024 };
         let mut carried: Option<HostArray> = None;
         for (s, problem) in self.work.steps().iter().enumerate() {
@@ -123,7 +172,8 @@ impl Sets {
             let reference = problem.reference(&refs, Inputs::Normal, budget);
             let output = problem.output();
             let mut got = HostArray::zeros(output.dtype, output.layout.span());
-            if let Some(buffer) = self.operands[set][s].last() {
+            let own = self.operands[set][s].last();
+            if let Some(buffer) = last.filter(|_| s + 1 == self.work.steps().len()).or(own) {
                 queue.read(buffer, 0, got.as_bytes_mut())?;
             }
             let comparison = reference.compare(&got, &output.layout);
@@ -137,6 +187,21 @@ impl Sets {
         }
         Ok(Ok(()))
     }
+}
+
+/// Step → operands, and step → seeds of the inputs.
+type FilledSet = (Vec<Vec<Buffer>>, Vec<Vec<u64>>);
+
+/// One set of fresh inputs.
+fn fill_set(device: &Device, work: &Work) -> Result<FilledSet, DeviceError> {
+    let (mut set, mut seeds): FilledSet = (Vec::new(), Vec::new());
+    for problem in work.steps() {
+        let carried = set.last().and_then(|step| step.last()).cloned();
+        let (buffers, step_seeds) = fill_step(device, problem, carried)?;
+        set.push(buffers);
+        seeds.push(step_seeds);
+    }
+    Ok((set, seeds))
 }
 
 /// Fresh inputs for one step; `carried` takes the place of its first operand.
@@ -167,14 +232,20 @@ fn fill_step(
 /// One executable ready to be timed.
 pub struct Bench {
     cold: Vec<Graph>,
+    /// The end of the rotation, where one sample covers all of it: replayed untimed before it.
+    cold_end: Option<Graph>,
     hot: Graph,
     pub cold_launches: usize,
     pub hot_launches: usize,
     /// Time of a launch as first seen, warm, µs.
     pub estimate_us: f64,
+    /// Whether the cache is flushed before a cold sample.
+    pub flushed: bool,
     cursor: usize,
-    /// Sets of the last cold sample.
-    last_set: usize,
+    /// Outputs of the hot launches, in turn: each launch must be right, not only one of them.
+    hot_outputs: Vec<Buffer>,
+    /// What is looked at after the last sample: a set, and an output where it was a hot one.
+    last: (usize, Option<Buffer>),
 }
 
 /// Length of a timed sample that is aimed at, µs.
@@ -185,19 +256,30 @@ fn target_us(device: &Device) -> f64 {
     }
 }
 
+/// Length that a sample may have where it then covers the whole rotation, µs: a flush costs as much.
+fn longest_us(device: &Device) -> f64 {
+    match device.id() {
+        DeviceId::Cpu => 150_000.0,
+        DeviceId::Cuda(_) => 600.0,
+    }
+}
+
 impl Bench {
     /// Warms up, estimates the time of a launch and records the graphs. `steps` has one
     /// executable for each step of the work.
     pub fn new(timer: &Timer, steps: &[Arc<Executable>], sets: &Sets) -> Result<Self, DeviceError> {
         let queue = timer.device.queue();
-        let repeat = |launches: usize| queue.capture((0..launches).flat_map(|_| sets.launches(0, steps)).collect());
-        let single = repeat(1)?;
+        let single = queue.capture(sets.launches(0, steps))?;
         queue.replay(&single)?;
         queue.synchronize()?;
         let estimate = (0..2).map(|_| timer.time(&single)).collect::<Result<Vec<f64>, _>>()?;
         let estimate_us = estimate.into_iter().fold(f64::INFINITY, f64::min).max(0.3);
         let wanted = (target_us(&timer.device) / estimate_us).ceil() as usize;
-        let cold_launches = wanted.clamp(1, sets.len());
+        // A rotation that one sample does not cover is shared with other contenders, which leave
+        // its next sets in the cache: a flush then. Covering it is better where that is cheap.
+        let covers = sets.rotates && sets.len() as f64 * estimate_us <= longest_us(&timer.device);
+        let cold_launches = if covers { sets.len() } else { wanted.clamp(1, sets.len()) };
+        let flushed = !sets.rotates || cold_launches < sets.len();
         let hot_launches = wanted.clamp(1, 256);
         // Rotation holds at least as many launches as sets; the last group wraps around.
         let groups = sets.len().div_ceil(cold_launches);
@@ -206,7 +288,28 @@ impl Bench {
             queue.capture((0..cold_launches).flat_map(pick).collect())
         };
         let cold = (0..groups).map(group).collect::<Result<Vec<_>, _>>()?;
-        Ok(Bench { cold, hot: repeat(hot_launches)?, cold_launches, hot_launches, estimate_us, cursor: 0, last_set: 0 })
+        let end = |_| {
+            queue.capture(
+                (sets.len() - wanted.min(sets.len())..sets.len()).flat_map(|s| sets.launches(s, steps)).collect(),
+            )
+        };
+        let cold_end = (cold.len() == 1).then_some(()).map(end).transpose()?;
+        let hot_outputs = sets.hot_outputs(&timer.device, hot_launches)?;
+        let into = |j: usize| sets.launches_into(&hot_outputs[j % hot_outputs.len()], steps);
+        let hot = queue.capture((0..hot_launches).flat_map(into).collect())?;
+        let last = (0, None);
+        Ok(Bench {
+            cold,
+            cold_end,
+            hot,
+            cold_launches,
+            hot_launches,
+            estimate_us,
+            flushed,
+            cursor: 0,
+            hot_outputs,
+            last,
+        })
     }
 
     /// One sample, µs a launch.
@@ -222,33 +325,34 @@ impl Bench {
             // replay first. Cold rotation stays as long: what was just used comes last.
             timer.device.settle();
             let before = match mode {
-                Mode::Cold => &self.cold[(self.cursor + self.cold.len() - 1) % self.cold.len()],
+                Mode::Cold => match &self.cold_end {
+                    Some(end) => end,
+                    None => &self.cold[(self.cursor + self.cold.len() - 1) % self.cold.len()],
+                },
                 Mode::Hot => &self.hot,
             };
             queue.replay(before)?;
         }
-        self.last_set = 0;
+        let any = secret::seed() as usize;
         if mode == Mode::Cold {
             self.cursor += 1;
-            self.last_set = (group * self.cold_launches + secret::seed() as usize % self.cold_launches) % sets.len();
+            self.last = ((group * self.cold_launches + any % self.cold_launches) % sets.len(), None);
+        } else {
+            self.last = (0, Some(self.hot_outputs[any % self.hot_outputs.len()].clone()));
         }
         // After the untimed replay: what is checked later is what the timed launches wrote.
         sets.poison(&queue)?;
-        if mode == Mode::Cold && self.is_flushed(sets) {
-            queue.fill(&sets.flush, secret::poison())?;
+        let byte = secret::poison();
+        self.hot_outputs.iter().try_for_each(|output| queue.fill(output, byte))?;
+        if mode == Mode::Cold && self.flushed {
+            sets.flush(&queue)?;
         }
         Ok(timer.time(graph)? / self.launches(mode) as f64)
     }
 
-    /// Whether cold samples need a flush: a rotation that one sample does not cover is shared
-    /// with other contenders, which leave its next sets in the cache.
-    pub fn is_flushed(&self, sets: &Sets) -> bool {
-        sets.is_flushed() || self.cold.len() > 1
-    }
-
-    /// A set that the last sample wrote, picked at random after the fact.
-    pub fn last_set(&self) -> usize {
-        self.last_set
+    /// Checks one launch of the last sample, picked at random.
+    pub fn check(&self, timer: &Timer, sets: &Sets) -> Result<Result<(), String>, DeviceError> {
+        sets.check(&timer.device.queue(), self.last.0, self.last.1.as_ref())
     }
 
     pub fn launches(&self, mode: Mode) -> usize {
@@ -478,9 +582,27 @@ mod tests {
         assert!(bench.cold.len() * bench.cold_launches >= sets.len());
         assert!(bench.cold_launches <= sets.len(), "a set repeats within a sample");
         assert!(bench.sample(&timer, &sets, Mode::Cold).unwrap() > 0.0);
-        assert_eq!(sets.check(&device.queue(), bench.last_set()).unwrap(), Ok(()));
+        assert_eq!(bench.check(&timer, &sets).unwrap(), Ok(()));
         sets.poison(&device.queue()).unwrap();
-        assert!(sets.check(&device.queue(), 0).unwrap().is_err(), "poison passed for a result");
+        assert!(sets.check(&device.queue(), 0, None).unwrap().is_err(), "poison passed for a result");
+    }
+
+    #[test]
+    fn every_launch_of_a_hot_sample_must_be_right() {
+        let device = cpu();
+        let timer = Timer { device: device.clone(), blocker: None, record: TimerRecord::default() };
+        let problem = Problem::parse("gemm", "m=8,n=8,k=8,dtype=f32").unwrap();
+        let text = "[[variant]]\nname = \"once\"\nabout = \"x\"\ntarget = \"cpu\"\nsource = \"fault_skips_repeats\"\n";
+        let catalogue = Catalogue::builtin().unwrap().with(manifest::parse("gemm", "m", text, &|_| None).unwrap());
+        let candidate = Candidate { variant: "once".into(), config: Config::new([]) };
+        let executable = Arc::new(Executable::prepare(&device, &catalogue, &candidate, &problem).unwrap());
+        let sets = Sets::new(&device, &Work::from(problem)).unwrap();
+        let mut bench = Bench::new(&timer, &[executable], &sets).unwrap();
+        let wrong = (0..40).any(|_| {
+            bench.sample(&timer, &sets, Mode::Hot).unwrap();
+            bench.check(&timer, &sets).unwrap().is_err()
+        });
+        assert!(wrong, "only the first launch of each sample did any work");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::work::Work;
 use crate::worker::death;
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
+use kernelsmith_device::executable::source_hash;
 use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
 use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Target};
 use std::collections::HashMap;
@@ -118,7 +119,12 @@ impl<'a> Tuner<'a> {
                 done.iter().rev().copied().find(|r| r.op == item.op() && r.problem == text && r.mode == m.name())
             };
             let mine: Vec<&ResultRecord> = Mode::ALL.iter().filter_map(of_mode).collect();
-            if mine.len() == Mode::ALL.len() {
+            // A candidate whose source changed could do otherwise now.
+            let stale = before.iter().any(|r| match r {
+                Record::Candidate(c) => item.steps().iter().any(|p| c.problem == p.text() && !self.is_fresh(p, c)),
+                _ => false,
+            });
+            if mine.len() == Mode::ALL.len() && !stale {
                 for record in mine {
                     self.remember(item, record);
                     self.progress.result(record);
@@ -198,13 +204,16 @@ impl<'a> Tuner<'a> {
                 });
             }
         }
-        for gap in &gaps {
-            self.writer.append(&Record::Gap(gap.clone()))?;
+        for record in gaps.iter().cloned().map(Record::Gap) {
+            if !before.contains(&record) {
+                self.writer.append(&record)?;
+            }
         }
         let mut screened: Vec<CandidateRecord> = Vec::new();
         for record in before {
             if let Record::Candidate(c) = record
                 && c.problem == problem.text()
+                && self.is_fresh(problem, c)
             {
                 self.learn(&mut search, c);
                 screened.push(c.clone());
@@ -212,6 +221,19 @@ impl<'a> Tuner<'a> {
         }
         self.screen_all(problem, &mut search, &mut screened, share.mul_f64(SCREEN_SHARE), start)?;
         self.finish(work, &search, &screened, gaps, share.saturating_sub(start.elapsed()))
+    }
+
+    /// The hash of what a candidate runs on a problem now; none where it cannot be told.
+    fn hash(&self, problem: &Problem, candidate: &Candidate) -> Option<String> {
+        let target = self.device.facts().target;
+        let variant = self.catalogue.variant(problem.op(), target, &candidate.variant).ok()?;
+        source_hash(self.catalogue, variant, candidate, problem, self.device).ok()
+    }
+
+    /// Whether a record is of what its candidate runs now.
+    fn is_fresh(&self, problem: &Problem, record: &CandidateRecord) -> bool {
+        let now = record.candidate.parse().ok().and_then(|c| self.hash(problem, &c));
+        now.is_some() && now == record.source_hash
     }
 
     fn learn(&self, search: &mut Search, record: &CandidateRecord) {
@@ -313,7 +335,8 @@ impl<'a> Tuner<'a> {
             max_error_over_bound: result.max_error_over_bound,
             samples_us: result.samples_us,
             launches_per_sample: result.launches_per_sample,
-            source_hash: result.source_hash,
+            // A worker that died did not say.
+            source_hash: result.source_hash.or_else(|| self.hash(problem, candidate)),
             registers: result.registers,
             spill_bytes: result.spill_bytes,
             telemetry: result.telemetry,
@@ -321,15 +344,20 @@ impl<'a> Tuner<'a> {
         })
     }
 
-    /// Gates candidates in order until `want` have passed. Returns those.
+    /// Gates candidates in order until `want` have passed or the rest is far slower. Returns those
+    /// that passed.
     fn gate(
         &mut self,
         problem: &Problem,
+        search: &Search,
         candidates: &[Candidate],
         want: usize,
     ) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
-        let mut passed = Vec::new();
+        let mut passed: Vec<(Candidate, GateRecord)> = Vec::new();
         for candidate in candidates {
+            if passed.first().is_some_and(|(first, _)| search.is_far(candidate, first)) {
+                break;
+            }
             self.check_stop()?;
             let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4)?;
             self.writer.append(&Record::Gate(record.clone()))?;
@@ -360,16 +388,25 @@ impl<'a> Tuner<'a> {
         let problem = &work.steps()[0];
         let (ours, vendors) = search.finalists(8, 2);
         self.progress.stage("gate");
-        let gated = self.gate(problem, &ours, 2)?;
+        let gated = self.gate(problem, search, &ours, 2)?;
         self.progress.stage("race");
         let mut contenders: Vec<Contender> =
             gated.iter().map(|(c, _)| Contender { steps: vec![c.clone()], role: "candidate" }).collect();
         contenders.extend(vendors.iter().map(|c| Contender { steps: vec![c.clone()], role: "baseline" }));
         let error_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.max_error_over_bound);
         let hash_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.source_hash.clone());
+        let mut gated = gated;
         let mut out = Vec::new();
         for mode in Mode::ALL {
             let mut result = self.race(work, &contenders, mode, left.div_f64(2.0))?;
+            // A vendor's candidate that is to run goes through the full gate too. It stays the
+            // winner, since it is what the user has today, but what it fails at is named.
+            let vendor = vendors.iter().find(|c| Some(c.to_string()) == result.candidate).cloned();
+            if let Some(vendor) = vendor.filter(|v| gated.iter().all(|(c, _)| c != v)) {
+                self.progress.stage("gate");
+                gated.extend(self.gate(problem, search, &[vendor], 1)?);
+                self.progress.stage("race");
+            }
             result.gaps = gaps.clone();
             result.tried = screened.len();
             result.passed = screened.iter().filter(|s| s.verdict == Verdict::Ok).count();

@@ -4,7 +4,10 @@ pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod devices;
+pub mod plan;
+pub mod predict;
 pub mod report;
+pub mod train;
 pub mod tune;
 pub mod variants;
 pub mod worker;
@@ -32,6 +35,12 @@ pub fn open_device(name: Option<&str>, quiet: bool) -> Result<Device, Failure> {
         }
     }
     Ok(Device::open(id)?)
+}
+
+/// The device for tensors that was named, or the first that is there.
+pub fn tensor_device(name: Option<&str>, kernels: Option<&Path>, quiet: bool) -> Result<kernelsmith::Device, Failure> {
+    let id = open_device(name, quiet)?.id();
+    Ok(kernelsmith::Device::with_kernels(id, kernels)?)
 }
 
 /// Starts a worker process of this same program.

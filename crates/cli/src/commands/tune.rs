@@ -38,8 +38,12 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let folder = folder(args, &spec, &device);
     if let Some(run) = &args.resume
         && !run.join(kernelsmith_lab::evidence::FILE).exists()
+        && !run.join(format!("{}.gz", kernelsmith_lab::evidence::FILE)).exists()
     {
         return Err(format!("{}: there is no evidence to resume", run.display()).into());
+    }
+    if !args.no_install {
+        install(&user_folder()?, &device, &TunedTable::default())?;
     }
     let (mut writer, before) = Writer::open(&folder)?;
     if before.torn > 0 {
@@ -166,8 +170,7 @@ fn write_outputs(args: &TuneArgs, folder: &Path, device: &Device, table: &TunedT
     let tuned = folder.join("tuned.toml");
     write_atomically(&tuned, &table.to_text(name)).map_err(named(&tuned))?;
     if !args.no_install {
-        let user = TunedTable::user_folder().ok_or("the platform has no data folder; set KERNELSMITH_TUNED")?;
-        install(&user, device, table)?;
+        install(&user_folder()?, device, table)?;
     }
     let page = folder.join("report.html");
     let runs = [super::report::load(folder)?];
@@ -175,12 +178,20 @@ fn write_outputs(args: &TuneArgs, folder: &Path, device: &Device, table: &TunedT
     Ok(page)
 }
 
-/// Merges the winners into the user's table, one process at a time.
+fn user_folder() -> Result<PathBuf, Failure> {
+    Ok(TunedTable::user_folder().ok_or("the platform has no data folder; set KERNELSMITH_TUNED")?)
+}
+
+/// Merges the winners into the user's table, one process at a time. Without winners it only tells
+/// whether the table can be written.
 fn install(folder: &Path, device: &Device, table: &TunedTable) -> Result<(), Failure> {
     let path = folder.join(format!("{}.toml", device.facts().slug()));
     let named = |e: std::io::Error| format!("{}: {e}", path.display());
     std::fs::create_dir_all(folder).map_err(named)?;
     let lock = std::fs::File::create(folder.join("lock")).map_err(named)?;
+    if table.is_empty() {
+        return Ok(());
+    }
     lock.lock().map_err(named)?;
     let mut merged = if path.exists() { TunedTable::read(&path, &device.facts().name)? } else { TunedTable::default() };
     merged.merge(table.clone());

@@ -7,7 +7,7 @@
 
 use super::fields::{Fields, shape_text};
 use super::leaf::{Leaf, check_arrays};
-use super::map::{sample, unravel, vector};
+use super::map::{lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Bounded, Expr};
 use crate::inputs::{Inputs, hash};
@@ -199,6 +199,7 @@ impl OpProblem for GatherProblem {
             int("inner", self.shape().last().copied().unwrap_or(1)),
             int("vec", vec),
             int("align", align),
+            int("lanes", lanes([&self.x, &self.out].into_iter(), self.shape().len().saturating_sub(1))),
             int("element", self.x.dtype.bytes()),
             ("rows".to_string(), Var::Int(i64::from(self.moves_rows()))),
             ("dtype".to_string(), Var::Text(self.x.dtype.name().to_string())),

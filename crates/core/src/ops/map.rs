@@ -104,6 +104,8 @@ impl OpProblem for MapProblem {
             int("inputs", self.inputs.len()),
             int("vec", vec),
             int("align", align),
+            int("lanes", lanes(self.inputs.iter().chain([&self.out]), shape.len().saturating_sub(1))),
+            ("along".to_string(), Var::Text(self.along().to_string())),
             int("cost", self.expr.size()),
             int("element", self.out.dtype.bytes()),
             ("dtype".to_string(), Var::Text(self.out.dtype.name().to_string())),
@@ -178,6 +180,14 @@ impl MapProblem {
     pub fn vector(&self) -> (usize, usize) {
         vector(self.inputs.iter().chain([&self.out]))
     }
+
+    /// `inner` where the output is contiguous along the last dimension and every input is contiguous
+    /// or broadcast along it, else `none`.
+    fn along(&self) -> &'static str {
+        let stride = |l: &Leaf| l.layout.strides().last().copied().unwrap_or(1);
+        let inputs = self.inputs.iter().all(|l| matches!(stride(l), 0 | 1));
+        if inputs && stride(&self.out) == 1 { "inner" } else { "none" }
+    }
 }
 
 /// [`MapProblem::vector`] of any arrays over one space.
@@ -197,6 +207,13 @@ pub fn vector<'a>(arrays: impl Iterator<Item = &'a Leaf>) -> (usize, usize) {
         }
     }
     (vec, least)
+}
+
+/// Elements of the widest array that 16 bytes hold along a dimension, of those that move along it;
+/// 4 where none does.
+pub fn lanes<'a>(arrays: impl Iterator<Item = &'a Leaf>, dim: usize) -> usize {
+    let moves = |l: &&Leaf| dim < l.layout.rank() && l.layout.strides()[dim] != 0 && l.layout.shape()[dim] > 1;
+    arrays.filter(moves).map(|l| l.dtype.bytes()).max().map_or(4, |bytes| 16 / bytes)
 }
 
 /// How an array is walked along the innermost dimension, for classes of problems.

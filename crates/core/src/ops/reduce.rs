@@ -6,7 +6,7 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{ORACLE_FLOPS, sample, unravel, vector};
+use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number};
 use crate::inputs::{Inputs, hash};
@@ -321,6 +321,8 @@ impl OpProblem for ReduceProblem {
         let (vec, align) = vector(self.inputs.iter().filter(|_| self.inner_len() > 1));
         // Which dimension neighbours in memory lie along: the innermost reduced one, or an outer one.
         let along = |d: Option<usize>| d.is_some_and(|d| self.inputs.iter().all(|l| l.layout.strides()[d].abs() <= 1));
+        let columns = self.outer.checked_sub(1).map_or(1, |d| lanes(self.inputs.iter(), d).min(8));
+        let along_columns = self.outer.checked_sub(1).map_or(1, |d| self.shape[d]);
         let inner = along(self.shape.len().checked_sub(1).filter(|_| self.outer < self.shape.len()));
         let outer = along(self.outer.checked_sub(1));
         vec![
@@ -331,6 +333,9 @@ impl OpProblem for ReduceProblem {
             int("inputs", self.inputs.len()),
             int("vec", vec),
             int("align", align),
+            int("lanes", lanes(self.inputs.iter(), self.shape.len().saturating_sub(1))),
+            int("column_lanes", columns),
+            int("column_vectors", self.outer_len() / along_columns * along_columns.div_ceil(columns)),
             int("cost", self.expr.size()),
             text("kind", self.kind.name()),
             text(

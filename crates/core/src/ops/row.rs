@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{ORACLE_FLOPS, sample, unravel, vector};
+use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number, Unary};
 use crate::inputs::{Inputs, hash};
@@ -329,6 +329,7 @@ impl OpProblem for RowProblem {
             int("inputs", self.inputs.len()),
             int("vec", vec),
             int("align", align),
+            int("lanes", lanes(self.inputs.iter().chain(out), self.shape.len() - 1)),
             int("element", self.out.dtype.bytes()),
             text("kind", self.kind.name()),
             text("dtype", self.inputs.first().map_or(self.out.dtype, |l| l.dtype).name()),

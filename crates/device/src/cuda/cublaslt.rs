@@ -3,11 +3,12 @@
 //!
 //! cuBLASLt is column-major; a row-major D = A·B is computed as Dᵀ = Bᵀ·Aᵀ on the same memory.
 
-use super::CudaDevice;
+use super::{CudaDevice, RawStream};
 use crate::device::Buffer;
 use crate::error::{DeviceError, Result};
 use cudarc::cublaslt::sys::{self as lt, cublasStatus_t};
 use kernelsmith_core::expr::Unary;
+use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::gemm::{Compute, GemmProblem, Step};
 use kernelsmith_core::{DType, Layout, Problem};
 use kernelsmith_kernels::Candidate;
@@ -31,6 +32,7 @@ fn status(call: &'static str, s: cublasStatus_t) -> Result<()> {
 /// The library's handle and scratch for one device.
 pub struct Handle {
     handle: lt::cublasLtHandle_t,
+    version: usize,
     workspace: u64,
 }
 
@@ -46,11 +48,18 @@ impl Handle {
             return Err("libcublasLt was not found".to_string());
         }
         device.bind().map_err(|e| e.to_string())?;
+        // SAFETY: a library that is there; the call has no arguments and reads a constant.
+        let version = catch_unwind(|| unsafe { lt::cublasLtGetVersion() })
+            .map_err(|_| "libcublasLt lacks a symbol".to_string())?;
         let handle = catch_unwind(cudarc::cublaslt::result::create_handle)
             .map_err(|_| "libcublasLt lacks a symbol".to_string())?
             .map_err(|e| format!("{e:?}"))?;
         let workspace = device.allocate(WORKSPACE).ok_or("no memory for cuBLASLt's workspace")?;
-        Ok(Handle { handle, workspace })
+        Ok(Handle { handle, version, workspace })
+    }
+
+    pub(super) fn version(&self) -> usize {
+        self.version
     }
 
     pub(super) fn close(&self, device: &CudaDevice) {
@@ -231,7 +240,14 @@ impl CudaDevice {
         })
     }
 
-    pub fn launch_cublaslt(&self, queue: u32, product: &CublasLtProduct, operands: &[Buffer]) -> Result<()> {
+    /// Launches for `queue` on `stream`: the queue's own, or the one that captures for it.
+    pub fn launch_cublaslt(
+        &self,
+        queue: u32,
+        stream: RawStream,
+        product: &CublasLtProduct,
+        operands: &[Buffer],
+    ) -> Result<()> {
         if queue != 0 {
             return Err(DeviceError::Launch {
                 what: "cublaslt".to_string(),
@@ -276,7 +292,7 @@ impl CudaDevice {
                 &product.algorithm,
                 handle.workspace as *mut c_void,
                 WORKSPACE,
-                self.stream(queue).cast(),
+                stream.cast(),
             )
         };
         // A refusal is a failed launch: dispatch falls to the next candidate.

@@ -1,10 +1,11 @@
 //! Loaded modules and launches: argument blocks are packed once; a launch fills in addresses.
 
-use super::{CudaDevice, check, compile};
+use super::{CudaDevice, RawStream, check, compile};
 use crate::device::{Buffer, Device};
 use crate::error::{DeviceError, Result};
 use cudarc::driver::sys;
 use kernelsmith_core::{DType, Problem};
+use kernelsmith_kernels::frame::Field;
 use kernelsmith_kernels::geometry::{Arg, Launch, MatrixArg, TensorMap};
 use kernelsmith_kernels::{Candidate, Catalogue, Variant, render};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::ffi::{CString, c_void};
 use std::sync::{Arc, PoisonError};
 
 /// Argument bytes of one launch at most.
-const MAX_BYTES: usize = 1024;
+const MAX_BYTES: usize = 2048;
 /// Arguments of one launch at most.
 const MAX_ARGS: usize = 32;
 /// Shared memory that a kernel has without asking.
@@ -162,6 +163,7 @@ impl CudaDevice {
                 // An empty struct is one int in the rendered source.
                 Arg::Epilogue(list) if list.is_empty() => packer.bytes(&0i32.to_ne_bytes(), 4),
                 Arg::Epilogue(list) => packer.matrices(list),
+                Arg::Arrays(fields) => packer.fields(fields),
                 Arg::Pointer { operand, byte_offset } => packer.pointer(*operand, *byte_offset),
                 Arg::I32(x) => packer.bytes(&x.to_ne_bytes(), 4),
                 Arg::I64(x) => packer.bytes(&x.to_ne_bytes(), 8),
@@ -193,7 +195,8 @@ impl CudaDevice {
         })
     }
 
-    pub fn launch(&self, queue: u32, program: &CudaProgram, operands: &[Buffer]) -> Result<()> {
+    /// Launches for `queue` on `stream`: the queue's own, or the one that captures for it.
+    pub fn launch(&self, queue: u32, stream: RawStream, program: &CudaProgram, operands: &[Buffer]) -> Result<()> {
         if program.queue.is_some_and(|q| q != queue) {
             return Err(DeviceError::Launch {
                 what: program.name.clone(),
@@ -201,7 +204,6 @@ impl CudaDevice {
             });
         }
         self.bind()?;
-        let stream = self.stream(queue);
         for ready in &program.launches {
             ready
                 .launch(stream, operands)
@@ -326,6 +328,33 @@ impl Packer {
                 self.template.extend_from_slice(&s.to_ne_bytes());
             }
         }
+    }
+
+    /// A struct of plain members, each at its natural alignment.
+    fn fields(&mut self, fields: &[Field]) {
+        self.start(8);
+        for field in fields {
+            match field {
+                Field::Pointer { operand, byte_offset } => {
+                    let at = self.member(&[0; 8]);
+                    self.patches.push(Patch { at, operand: *operand, byte_offset: *byte_offset });
+                }
+                Field::U64(x) => drop(self.member(&x.to_ne_bytes())),
+                Field::I64(x) => drop(self.member(&x.to_ne_bytes())),
+                Field::U32(x) => drop(self.member(&x.to_ne_bytes())),
+                Field::I32(x) => drop(self.member(&x.to_ne_bytes())),
+                Field::F32(x) => drop(self.member(&x.to_ne_bytes())),
+                Field::F64(x) => drop(self.member(&x.to_ne_bytes())),
+            }
+        }
+    }
+
+    /// Appends a number aligned to its size; returns where.
+    fn member(&mut self, bytes: &[u8]) -> usize {
+        let at = self.template.len().next_multiple_of(bytes.len());
+        self.template.resize(at, 0);
+        self.template.extend_from_slice(bytes);
+        at
     }
 
     fn tensor_map(&mut self, map: &TensorMap) {

@@ -1,6 +1,7 @@
 //! The CUDA backend, over the driver API.
 //!
-//! Streams never are the null stream; graphs are captured in thread-local mode.
+//! Streams never are the null stream; graphs are captured in thread-local mode, on a stream that
+//! does nothing else.
 
 pub mod compile;
 mod cublaslt;
@@ -9,6 +10,7 @@ mod launch;
 use crate::device::Telemetry;
 use crate::error::{DeviceError, Result};
 use crate::libraries::preload;
+use crate::pool::QueueSet;
 use cudarc::driver::sys::{self, CUresult, CUstream};
 use kernelsmith_kernels::{DeviceFacts, Target};
 use std::cell::Cell;
@@ -49,6 +51,9 @@ pub fn count() -> std::result::Result<usize, String> {
     }
 }
 
+/// The driver's handle of a stream.
+pub(crate) type RawStream = CUstream;
+
 struct Stream(CUstream);
 
 // SAFETY: a CUstream is a handle that the driver lets any thread use.
@@ -62,6 +67,9 @@ pub struct CudaDevice {
     device: sys::CUdevice,
     context: sys::CUcontext,
     streams: RwLock<Vec<Stream>>,
+    /// Graphs are captured here, one at a time: a launch that another thread makes on a queue
+    /// meanwhile is no part of them.
+    capture: Mutex<Option<Stream>>,
     facts: DeviceFacts,
     cublaslt: OnceLock<std::result::Result<cublaslt::Handle, String>>,
     programs: Mutex<launch::ModuleCache>,
@@ -97,6 +105,7 @@ impl CudaDevice {
             device,
             context,
             streams: RwLock::default(),
+            capture: Mutex::default(),
             facts: DeviceFacts::h200(),
             cublaslt: OnceLock::new(),
             programs: Mutex::default(),
@@ -194,14 +203,19 @@ impl CudaDevice {
         }
     }
 
-    pub fn create_stream(&self) -> Result<u32> {
+    fn new_stream(&self) -> Result<Stream> {
         self.bind()?;
         let mut stream = std::ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: writes one handle; destroyed in `drop`.
         check("cuStreamCreate", unsafe { sys::cuStreamCreate(&mut stream, flags) })?;
+        Ok(Stream(stream))
+    }
+
+    pub fn create_stream(&self) -> Result<u32> {
+        let stream = self.new_stream()?;
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        streams.push(Stream(stream));
+        streams.push(stream);
         Ok(streams.len() as u32 - 1)
     }
 
@@ -226,9 +240,11 @@ impl CudaDevice {
         }
     }
 
-    pub fn is_drained(&self, queue: u32) -> bool {
+    pub fn are_drained(&self, queues: QueueSet) -> bool {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the stream lives as long as the device.
-        self.bind().is_ok() && unsafe { sys::cuStreamQuery(self.stream(queue)) } == CUresult::CUDA_SUCCESS
+        let is_drained = |s: &Stream| unsafe { sys::cuStreamQuery(s.0) } == CUresult::CUDA_SUCCESS;
+        self.bind().is_ok() && streams.iter().enumerate().all(|(i, s)| !queues.contains(i as u32) || is_drained(s))
     }
 
     pub fn drain(&self) {
@@ -281,13 +297,18 @@ impl CudaDevice {
         Ok(event)
     }
 
-    pub fn capture(&self, queue: u32, body: &mut dyn FnMut() -> Result<()>) -> Result<CudaGraph> {
+    /// Captures what `body` launches on the stream it is given. Nothing runs.
+    pub fn capture(&self, body: &mut dyn FnMut(RawStream) -> Result<()>) -> Result<CudaGraph> {
         self.bind()?;
-        let stream = self.stream(queue);
+        let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = match &*capture {
+            Some(stream) => stream.0,
+            None => capture.insert(self.new_stream()?).0,
+        };
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: a stream of our own, never the null stream.
+        // SAFETY: a stream of our own, never the null stream, under its lock until the capture ends.
         check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(stream, mode) })?;
-        let outcome = body();
+        let outcome = body(stream);
         let mut graph = std::ptr::null_mut();
         // SAFETY: ends the capture begun above whatever the body did.
         let ended = check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(stream, &mut graph) });
@@ -320,6 +341,11 @@ impl CudaDevice {
         };
         self.cublaslt.get_or_init(make).as_ref().map_err(String::clone)
     }
+
+    /// cuBLASLt's version, where it was found: 10000·major + 100·minor + patch.
+    pub fn cublaslt_version(&self) -> Option<usize> {
+        self.cublaslt_handle().ok().map(|h| h.version())
+    }
 }
 
 impl Drop for CudaDevice {
@@ -331,7 +357,8 @@ impl Drop for CudaDevice {
         if let Some(Ok(handle)) = self.cublaslt.get() {
             handle.close(self);
         }
-        for stream in self.streams.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        let capture = self.capture.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for stream in self.streams.get_mut().unwrap_or_else(PoisonError::into_inner).iter().chain(capture.iter()) {
             // SAFETY: created by us, not used after this.
             unsafe { sys::cuStreamDestroy_v2(stream.0) };
         }

@@ -31,6 +31,17 @@ pub trait Widen<T: Element>: Lanes<T::Acc> {
     /// The CPU has this instruction set; WIDTH elements can be read.
     unsafe fn widen(from: *const T) -> Self::Vector;
 
+    /// Asks for the cache line at an address, which need not exist.
+    #[inline(always)]
+    fn prefetch(at: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: part of every x86-64 CPU; a prefetch never faults.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+        let _ = at;
+    }
+
     /// The first `count` < WIDTH elements, zeros after them; reads nothing beyond.
     ///
     /// # Safety

@@ -4,7 +4,9 @@
 //! and keep everything else in registers and the nearest cache. Where B is contiguous along k,
 //! ROWS columns of D are dot products side by side (UNROLL accumulators each). These columns are
 //! far apart, so that each is a stream that runs on through memory from tile to tile: several long
-//! streams keep more lines in flight than one, because hardware prefetch stops at every page.
+//! streams keep more lines in flight than one, because hardware prefetch stops at every page; a
+//! software prefetch PREFETCH bytes ahead bridges that. A thread's share is cut into PIECES, so that
+//! one that falls behind leaves less than a piece to wait for.
 //! Where B is contiguous along n, ROWS rows of B are added to a block of D at a time. Any other B
 //! is gathered column by column. A is widened and packed once. THREADS shares pieces of n through
 //! a team of helpers that stay awake between calls.
@@ -12,7 +14,7 @@
 //! Bound: the bytes of B over the bandwidth of the memory that holds it; from m ≈ 8 on the cores'
 //! fused multiply-adds.
 //!
-//! `smith bench gemm --problem m=1,n=9728,k=896,dtype=f32,layout=nt --candidate small_m[ROWS=4,THREADS=0,UNROLL=1]`
+//! `smith bench gemm --problem m=1,n=9728,k=896,dtype=f32,layout=nt --candidate small_m[PIECES=16,PREFETCH=3072,ROWS=4,THREADS=0,UNROLL=1]`
 
 use super::args::{Args, for_element};
 use super::element::{Accumulator, Element};
@@ -56,6 +58,8 @@ struct DotTile<T: Element> {
     a_stride: usize,
     b: *const T,
     b_step: isize,
+    /// How far ahead of its loads a column is prefetched, in bytes; 0 for not at all.
+    ahead: usize,
     out: *mut T::Acc,
     out_stride: usize,
     out_step: usize,
@@ -93,6 +97,9 @@ unsafe fn dot<T: Element, L: Widen<T>, const M: usize, const ROWS: usize, const 
                 let at = p + u * width;
                 let a: [L::Vector; M] = std::array::from_fn(|i| L::load(t.a.add(i * t.a_stride + at)));
                 for r in 0..ROWS {
+                    if t.ahead != 0 {
+                        L::prefetch(columns[r].add(at).wrapping_byte_add(t.ahead));
+                    }
                     let b = L::widen(columns[r].add(at));
                     for i in 0..M {
                         sums[i][r][u] = L::multiply_add(a[i], b, sums[i][r][u]);
@@ -298,7 +305,7 @@ fn product_with<T: Streamed>(args: Args<'_, T>, set: InstructionSet) -> Result<(
     let path = path(&p.b);
     let threads = args.threads();
     // Several pieces a thread even out late helpers.
-    let share = p.n.div_ceil(if threads > 1 { threads * 4 } else { 1 });
+    let share = p.n.div_ceil(if threads > 1 { threads * args.param("PIECES", 16) } else { 1 });
     let piece = match path {
         // Rows of B as long as the sums of all rows of A still fit beside them.
         Path::Axpy => p.n.div_ceil(threads).min((AXPY_BLOCK / p.m).max(512)).next_multiple_of(64),
@@ -309,7 +316,7 @@ fn product_with<T: Streamed>(args: Args<'_, T>, set: InstructionSet) -> Result<(
     let pieces = p.n.div_ceil(piece);
     let a_stride = p.k.next_multiple_of(PADDING);
     let packed = pack(&args, a_stride);
-    let work = Work { args: &args, kernels, path, packed, a_stride };
+    let work = Work { args: &args, kernels, path, packed, a_stride, ahead: args.param("PREFETCH", 0) };
     team::share(threads, p.batch * pieces, &|index| {
         let (batch, first) = (index / pieces, index % pieces * piece);
         // SAFETY: `set` fits this CPU; pieces are disjoint parts of the output.
@@ -356,6 +363,7 @@ struct Work<'a, 'b, T: Element> {
     path: Path,
     packed: Vec<T::Acc>,
     a_stride: usize,
+    ahead: usize,
 }
 
 impl<T: Streamed> Work<'_, '_, T> {
@@ -449,6 +457,8 @@ impl<T: Streamed> Work<'_, '_, T> {
                 a_stride: self.a_stride,
                 b: b.wrapping_offset(column as isize * b_stride),
                 b_step: apart as isize * b_stride,
+                // The first rows of A bring B into the cache, the others find it there.
+                ahead: if row == 0 { self.ahead } else { 0 },
                 out: sums[row * stride + column..].as_mut_ptr(),
                 out_stride: stride,
                 out_step: apart,

@@ -1,0 +1,3 @@
+//! Training programs.
+
+pub mod mnist;
