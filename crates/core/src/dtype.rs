@@ -168,7 +168,7 @@ mod tests {
         }
         assert_eq!(DType::BF16.round(738.000_37), 740.0);
         assert!(DType::F16.round(f64::NAN).is_nan() && DType::F16.round(65520.0).is_infinite());
-        assert_eq!(DType::F16.round(65519.999_999), 65504.0);
+        assert_eq!(DType::F16.round(65_519.999_999), 65504.0);
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub fn for_each_position(layout: &Layout, mut f: impl FnMut(usize, usize)) {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014) as a counter-based generator.
-#[inline]
+#[inline(always)]
 pub fn hash(seed: u64, counter: u64) -> u64 {
     let mut z = seed.wrapping_add(counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -26,7 +26,7 @@ impl Distribution {
 }
 
 /// The number at `counter` of the stream of `seed`.
-#[inline]
+#[inline(always)]
 pub fn random(distribution: Distribution, seed: u64, counter: u64) -> f32 {
     let h = hash(seed, counter);
     let unit = |bits: u64| (bits & 0xff_ffff) as f32 * (1.0 / 16_777_216.0);
@@ -47,36 +47,31 @@ pub fn spread(seed: u64) -> u64 {
 }
 
 /// ln of a number in (0, 1] by x = m·2^e and the series of artanh.
-#[inline]
+#[inline(always)]
 fn log(x: f32) -> f32 {
     let bits = x.to_bits();
-    let mut e = (bits >> 23) as i32 - 127;
-    let mut m = f32::from_bits((bits & 0x7f_ffff) | 0x3f80_0000);
-    if m > 1.414_213_5 {
-        m *= 0.5;
-        e += 1;
-    }
+    let e = (bits >> 23) as i32 - 127;
+    let m = f32::from_bits((bits & 0x7f_ffff) | 0x3f80_0000);
+    let high = m > std::f32::consts::SQRT_2;
+    let (m, e) = (if high { m * 0.5 } else { m }, if high { e + 1 } else { e });
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
     let series = z * (0.333_333_34 + z * (0.2 + z * (0.142_857_15 + z * 0.111_111_11)));
     let t = s + s * series;
-    e as f32 * 0.693_147_2 + (t + t)
+    e as f32 * std::f32::consts::LN_2 + (t + t)
 }
 
 /// cos(2πu) for u in [0, 1).
-#[inline]
+#[inline(always)]
 fn cos_turn(u: f32) -> f32 {
     let q = (u * 4.0 + 0.5) as i32;
     let t = (u - q as f32 * 0.25) * 6.283_185_5;
     let z = t * t;
     let cos = 1.0 + z * (-0.5 + z * (0.041_666_668 + z * (-0.001_388_888_9 + z * 2.480_158_7e-5)));
     let sin = t + t * (z * (-0.166_666_67 + z * (0.008_333_334 + z * (-0.000_198_412_7 + z * 2.755_731_9e-6))));
-    match q & 3 {
-        0 => cos,
-        1 => -sin,
-        2 => -cos,
-        _ => sin,
-    }
+    // cos, −sin, −cos, sin, without a branch.
+    let y = if q & 1 == 0 { cos } else { sin };
+    if (q + 1) & 2 == 0 { y } else { -y }
 }
 
 #[cfg(test)]

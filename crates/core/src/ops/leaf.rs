@@ -162,10 +162,7 @@ pub fn collapse(layouts: &[Layout], exprs: &[&Expr], groups: &[usize]) -> (Vec<L
     let mut start = 0;
     for &end in groups {
         let floor = runs.len();
-        for d in start..end {
-            if shape[d] == 1 {
-                continue;
-            }
+        for d in (start..end).filter(|d| shape[*d] != 1) {
             let joins = runs.len() > floor && {
                 let (_, last) = runs[runs.len() - 1];
                 let follows = |l: &Layout| l.strides()[last] == l.strides()[d] * shape[d] as isize;

@@ -114,7 +114,7 @@ impl OpProblem for MapProblem {
     }
 
     fn class(&self) -> String {
-        let arrays: Vec<String> = self.inputs.iter().chain([&self.out]).map(|l| access(l)).collect();
+        let arrays: Vec<String> = self.inputs.iter().chain([&self.out]).map(access).collect();
         format!("{},rank={},{}", self.expr, self.shape().len(), arrays.join(","))
     }
 

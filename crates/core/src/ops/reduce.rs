@@ -365,6 +365,8 @@ impl OpProblem for ReduceProblem {
         vec![(self.outer_len() as f64).log2(), (self.inner_len() as f64).log2()]
     }
 
+    // What follows the op; its field of that name is what comes before.
+    #[allow(clippy::misnamed_getters)]
     fn expr(&self) -> &Expr {
         &self.post
     }

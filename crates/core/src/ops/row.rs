@@ -354,6 +354,8 @@ impl OpProblem for RowProblem {
         vec![(self.rows() as f64).log2(), (self.columns() as f64).log2()]
     }
 
+    // What follows the op; its field of that name is what comes before.
+    #[allow(clippy::misnamed_getters)]
     fn expr(&self) -> &Expr {
         &self.post
     }

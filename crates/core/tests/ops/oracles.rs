@@ -4,10 +4,10 @@
 use super::naive::{self, Fault, arrays};
 use super::problems;
 use kernelsmith_core::inputs::Inputs;
+use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_core::ops::map::MapProblem;
 use kernelsmith_core::ops::reduce::ReduceProblem;
 use kernelsmith_core::ops::row::RowProblem;
-use kernelsmith_core::ops::{OpProblem, OracleBudget};
 use kernelsmith_core::reference::Comparison;
 use kernelsmith_core::{HostArray, Problem};
 use proptest::prelude::*;

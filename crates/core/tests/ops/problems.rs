@@ -82,7 +82,7 @@ impl Choices {
                 _ => Expr::Const(1.5),
             };
         }
-        let mut next = |c: &mut Self| c.expr(depth - 1, inputs, rank, value);
+        let next = |c: &mut Self| c.expr(depth - 1, inputs, rank, value);
         match self.below(10) {
             0 | 1 => {
                 Expr::unary(self.of(&[Unary::Neg, Unary::Abs, Unary::Relu, Unary::Sigmoid, Unary::Tanh]), next(self))

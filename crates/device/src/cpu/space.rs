@@ -6,6 +6,9 @@ use super::tape::level::Level;
 use kernelsmith_core::layout::MAX_RANK;
 use kernelsmith_core::{DType, Layout};
 
+/// Rows of a tile: what they hold of a cache line is used at once.
+const TILE: usize = 16;
+
 /// An index space; its last dimension is walked first. At least one dimension.
 #[derive(Clone, Debug)]
 pub struct Space {
@@ -27,7 +30,7 @@ pub struct Access {
     periodic: bool,
 }
 
-/// A part of a row, or whole rows, one after the other.
+/// A part of a row, whole rows one after the other, or the same part of a few rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Number of the first point.
@@ -36,6 +39,8 @@ pub struct Place {
     index: [usize; MAX_RANK],
     /// Points.
     pub n: usize,
+    /// Points of each row.
+    width: usize,
 }
 
 /// How a space is cut into blocks.
@@ -46,6 +51,8 @@ pub struct Blocks {
     step: usize,
     parts: usize,
     rows: bool,
+    /// Rows of a block that takes the same part of each.
+    tile: usize,
     len: usize,
     pub count: usize,
 }
@@ -94,10 +101,48 @@ impl Space {
             // Equal parts, but for the last one.
             let step = row.div_ceil(parts).next_multiple_of(16).min(row);
             let parts = row.div_ceil(step);
-            return Blocks { row, step, parts, rows: false, len: self.len, count: self.len / row * parts };
+            return Blocks { row, step, parts, rows: false, tile: 1, len: self.len, count: self.len / row * parts };
         }
         let step = block / row * row;
-        Blocks { row, step, parts: 1, rows: true, len: self.len, count: self.len.div_ceil(step) }
+        Blocks { row, step, parts: 1, rows: true, tile: 1, len: self.len, count: self.len.div_ceil(step) }
+    }
+
+    /// Blocks of the same part of up to [`TILE`] rows, for arrays whose neighbours lie along the
+    /// dimension before the last; `None` where rows are too short to be cut.
+    pub fn tiles(&self, block: usize) -> Option<Blocks> {
+        let row = self.row();
+        let step = (block / TILE).clamp(16, row.max(16));
+        if self.rank < 2 || row < 2 * step {
+            return None;
+        }
+        let (parts, height) = (row.div_ceil(step), self.shape[self.rank - 2]);
+        let bands = height.div_ceil(TILE);
+        let count = self.len / row / height * bands * parts;
+        Some(Blocks { row, step, parts, rows: false, tile: TILE, len: self.len, count })
+    }
+
+    /// Whether an array's neighbours lie along the dimension before the last one.
+    pub fn is_turned(&self, access: &Access) -> bool {
+        let last = self.rank - 1;
+        last > 0 && access.strides[last].unsigned_abs() > 8 && access.strides[last - 1].unsigned_abs() == 1
+    }
+
+    /// The place of a block.
+    #[inline]
+    pub fn place_of(&self, blocks: &Blocks, block: usize) -> Place {
+        if blocks.tile == 1 {
+            let (start, n) = blocks.range(block);
+            return self.place(start, n);
+        }
+        let height = self.shape[self.rank - 2];
+        let bands = height.div_ceil(blocks.tile);
+        // Parts change slowest within a slab: the next block goes on along the turned array's memory.
+        let (band, rest) = (block % bands, block / bands);
+        let (part, slab) = (rest % blocks.parts, rest / blocks.parts);
+        let width = blocks.step.min(self.row() - part * blocks.step);
+        let rows = blocks.tile.min(height - band * blocks.tile);
+        let start = (slab * height + band * blocks.tile) * self.row() + part * blocks.step;
+        Place { width, n: rows * width, ..self.place(start, width) }
     }
 
     /// The place of `n` points from number `start` on: inside a row, or whole rows.
@@ -112,7 +157,8 @@ impl Space {
             rest /= self.shape[d];
         }
         index[0] = rest;
-        Place { start, index, n }
+        let width = if index[self.rank - 1] + n <= self.row() { n } else { self.row() };
+        Place { start, index, n, width }
     }
 
     /// Points of the first place of at most `block` points in `start..end`: up to the end of a row,
@@ -129,7 +175,7 @@ impl Space {
     fn rows(&self, access: &Access, place: &Place, mut f: impl FnMut(usize, isize)) {
         let mut index = place.index;
         let mut at = access.at(&index);
-        for first in (0..place.n).step_by(self.row()) {
+        for first in (0..place.n).step_by(place.width) {
             f(first, at);
             for d in (0..self.rank - 1).rev() {
                 index[d] += 1;
@@ -143,8 +189,18 @@ impl Space {
         }
     }
 
-    fn within_row(&self, place: &Place) -> bool {
-        place.index[self.rank - 1] + place.n <= self.row()
+    /// Position of the first element and the stride to the next, where one stride leads through
+    /// the whole place.
+    #[inline(always)]
+    fn line(&self, access: &Access, place: &Place) -> Option<(isize, isize)> {
+        let whole = place.width == place.n || place.width == self.row();
+        match access.linear {
+            Some(stride) if whole => Some((access.offset + place.start as isize * stride, stride)),
+            _ if place.width == place.n => Some((access.at(&place.index), access.strides[self.rank - 1])),
+            // The same everywhere.
+            Some(0) => Some((access.offset, 0)),
+            _ => None,
+        }
     }
 
     /// The array's elements at a place. `room` takes them where they must be gathered or converted.
@@ -161,11 +217,9 @@ impl Space {
         room: *mut N,
     ) -> Values<N> {
         let size = access.dtype.bytes() as isize;
-        let (at, stride) = match access.linear {
-            Some(stride) => (access.offset + place.start as isize * stride, stride),
-            None if self.within_row(place) => (access.at(&place.index), access.strides[self.rank - 1]),
+        let Some((at, stride)) = self.line(access, place) else {
             // SAFETY: the caller's promise.
-            None => return unsafe { self.read_rows(level, access, from, place, room) },
+            return unsafe { self.read_rows(level, access, from, place, room) };
         };
         // SAFETY: the position is one of the layout's, so inside the buffer.
         let from = unsafe { from.offset(at * size) };
@@ -193,7 +247,7 @@ impl Space {
         place: &Place,
         room: *mut N,
     ) -> Values<N> {
-        let (row, size, stride) = (self.row(), access.dtype.bytes() as isize, access.strides[self.rank - 1]);
+        let (row, size, stride) = (place.width, access.dtype.bytes() as isize, access.strides[self.rank - 1]);
         // SAFETY: every position is one of the layout's; `room` has as many numbers as the rows have.
         unsafe {
             if access.periodic {
@@ -203,6 +257,17 @@ impl Space {
                     let count = done.min(place.n - done);
                     std::ptr::copy_nonoverlapping(room, room.add(done), count);
                     done += count;
+                }
+                return Values::Run(room);
+            }
+            let rows = place.n / row;
+            if rows <= TILE && row < self.row() && self.is_turned(access) {
+                let (at, along) = (access.at(&place.index), access.strides[self.rank - 2]);
+                let mut column = [N::ZERO; TILE];
+                for c in 0..row {
+                    let from = from.offset((at + c as isize * stride) * size);
+                    N::load(level, access.dtype, from, along, column.as_mut_ptr(), rows);
+                    column[..rows].iter().enumerate().for_each(|(r, x)| *room.add(r * row + c) = *x);
                 }
                 return Values::Run(room);
             }
@@ -226,11 +291,7 @@ impl Space {
     /// `to` is the array's buffer, checked against its layout and aligned.
     #[inline]
     pub unsafe fn direct<N: Stored>(&self, access: &Access, to: *mut u8, place: &Place) -> Option<*mut N> {
-        let (at, stride) = match access.linear {
-            Some(stride) => (access.offset + place.start as isize * stride, stride),
-            None if self.within_row(place) => (access.at(&place.index), access.strides[self.rank - 1]),
-            None => return None,
-        };
+        let (at, stride) = self.line(access, place)?;
         let fits = access.dtype == N::DTYPE && (stride == 1 || place.n == 1);
         // SAFETY: the position is one of the layout's.
         fits.then(|| unsafe { to.cast::<N>().offset(at) })
@@ -244,16 +305,12 @@ impl Space {
     #[inline]
     pub unsafe fn write<N: Stored>(&self, level: Level, access: &Access, from: *const N, place: &Place, to: *mut u8) {
         let size = access.dtype.bytes() as isize;
-        let (at, stride) = match access.linear {
-            Some(stride) => (access.offset + place.start as isize * stride, stride),
-            None if self.within_row(place) => (access.at(&place.index), access.strides[self.rank - 1]),
-            None => {
-                let (row, stride) = (self.row(), access.strides[self.rank - 1]);
-                // SAFETY: every position is one of the layout's; `from` has the rows' numbers.
-                return self.rows(access, place, |first, at| unsafe {
-                    N::store(level, access.dtype, from.add(first), to.offset(at * size), stride, row);
-                });
-            }
+        let Some((at, stride)) = self.line(access, place) else {
+            let (width, stride) = (place.width, access.strides[self.rank - 1]);
+            // SAFETY: every position is one of the layout's; `from` has the rows' numbers.
+            return self.rows(access, place, |first, at| unsafe {
+                N::store(level, access.dtype, from.add(first), to.offset(at * size), stride, width);
+            });
         };
         // SAFETY: as above.
         unsafe { N::store(level, access.dtype, from, to.offset(at * size), stride, place.n) };
@@ -265,7 +322,7 @@ impl Space {
     /// `room` has `place.n` numbers.
     pub unsafe fn positions<N: Stored>(&self, dimension: usize, place: &Place, room: *mut N) -> Values<N> {
         let last = self.rank - 1;
-        if self.within_row(place) {
+        if place.width == place.n {
             let first = place.index[dimension];
             if dimension != last {
                 return Values::One(N::of(first as f64));
@@ -281,7 +338,7 @@ impl Space {
         unit.strides[dimension] = 1;
         self.rows(&unit, place, |first, at| {
             // SAFETY: a row of the place.
-            let row = unsafe { std::slice::from_raw_parts_mut(room.add(first), self.row()) };
+            let row = unsafe { std::slice::from_raw_parts_mut(room.add(first), place.width) };
             for (i, x) in row.iter_mut().enumerate() {
                 *x = N::of((at + if dimension == last { i as isize } else { 0 }) as f64);
             }
@@ -324,6 +381,6 @@ impl Blocks {
 
     /// Points of the largest block.
     pub fn largest(&self) -> usize {
-        if self.parts == 1 && !self.rows { self.row } else { self.step.min(self.len) }
+        if self.parts == 1 && !self.rows { self.row } else { (self.step * self.tile).min(self.len) }
     }
 }

@@ -79,7 +79,10 @@ impl Plan {
         if let Some(i) = self.copies() {
             return self.copy(self.evaluator.input(i), buffers, i, threads);
         }
-        let blocks = self.evaluator.space.blocks(block);
+        let (space, tape) = (&self.evaluator.space, &self.evaluator.tape);
+        let turned = tape.inputs.iter().any(|i| space.is_turned(self.evaluator.input(*i)));
+        let tiles = if turned { space.tiles(block) } else { None };
+        let blocks = tiles.unwrap_or_else(|| space.blocks(block));
         let each = GRAIN / blocks.largest().max(1);
         launch::share(threads, blocks.count, each, &|from, to| self.piece::<N>(buffers, &blocks, from, to));
     }
@@ -113,8 +116,8 @@ impl Plan {
             // SAFETY: there is room for one block more than the evaluator needs.
             let room = unsafe { spare.add(block) };
             for i in from..to {
-                let (start, n) = blocks.range(i);
-                let place = space.place(start, n);
+                let place = space.place_of(blocks, i);
+                let n = place.n;
                 // SAFETY: the buffers were checked; blocks are disjoint places, so nobody else
                 // writes this one's elements; the rooms hold the largest block.
                 unsafe {

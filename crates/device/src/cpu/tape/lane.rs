@@ -5,6 +5,7 @@ use super::level::{Job, Level, run};
 use crate::cpu::operands::Arithmetic;
 use kernelsmith_core::DType;
 use kernelsmith_core::expr::{Binary, Number, Stream, Unary};
+use kernelsmith_core::random::{Distribution, random};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// The same number everywhere, or a run of them.
@@ -54,14 +55,18 @@ pub trait Lane:
     /// # Safety
     /// As [`Lane::unary_run`].
     unsafe fn random_run(level: Level, stream: Stream, x: *const Self, out: *mut Self, n: usize) {
+        let Stream { distribution, seed } = stream;
         // SAFETY: the caller's promise.
-        unsafe { each(level, x, out, n, move |x| Self::random_number(stream, x)) }
+        unsafe {
+            match distribution {
+                Distribution::Uniform => each(level, x, out, n, move |x| Self::draw(Distribution::Uniform, seed, x)),
+                Distribution::Normal => each(level, x, out, n, move |x| Self::draw(Distribution::Normal, seed, x)),
+            }
+        }
     }
 
-    #[inline(always)]
-    fn random_number(stream: Stream, counter: Self) -> Self {
-        <Self as Number>::random(stream, counter)
-    }
+    /// The random number whose counter is given.
+    fn draw(distribution: Distribution, seed: u64, counter: Self) -> Self;
 }
 
 /// out\[i\] = f(x\[i\]).
@@ -387,6 +392,11 @@ impl Lane for f32 {
         self != 0.0
     }
 
+    #[inline(always)]
+    fn draw(distribution: Distribution, seed: u64, counter: Self) -> Self {
+        random(distribution, seed, counter as u64)
+    }
+
     unsafe fn unary_run(level: Level, op: Unary, x: *const f32, out: *mut f32, n: usize) {
         run(level, One { op, x, out, n });
         if matches!(op, Unary::Sin | Unary::Cos) {
@@ -453,6 +463,11 @@ impl Lane for f64 {
     #[inline(always)]
     fn holds(self) -> bool {
         self != 0.0
+    }
+
+    #[inline(always)]
+    fn draw(distribution: Distribution, seed: u64, counter: Self) -> Self {
+        f64::from(random(distribution, seed, counter as u64))
     }
 
     unsafe fn unary_run(level: Level, op: Unary, x: *const f64, out: *mut f64, n: usize) {
