@@ -28,7 +28,7 @@ const MAX_PROBLEMS: usize = 10_000;
 impl Spec {
     /// Reads a file, or a built-in spec where `path` names one (`starter`, `specs/seeds.toml`).
     pub fn load(path: &str) -> Result<Spec, SpecError> {
-        if Path::new(path).exists() {
+        if Path::new(path).is_file() {
             let text =
                 std::fs::read_to_string(path).map_err(|source| SpecError::Io { file: path.to_string(), source })?;
             return Spec::parse(path, &text);
