@@ -3,6 +3,7 @@
 use crate::cpu::kernel::{CpuCall, CpuEntry};
 #[cfg(feature = "cuda")]
 use crate::cuda;
+use crate::dataflow::{Access, Region};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::queue::Queue;
@@ -165,6 +166,25 @@ impl Executable {
             return Err(fail(i, "it overlaps the output".to_string()));
         }
         Ok(())
+    }
+
+    /// The memory that a launch on `operands` touches. Scratch counts as written.
+    pub(crate) fn access(&self, operands: &[Buffer]) -> Access {
+        let region = |(b, n): (&Buffer, &usize)| Region { from: b.address(), to: b.address() + *n as u64 };
+        let mut regions: Vec<Region> = operands.iter().zip(&self.operand_bytes).map(region).collect();
+        let mut writes: Vec<Region> = regions.pop().into_iter().collect();
+        match &self.body {
+            Body::Cpu(_) => {}
+            #[cfg(feature = "cuda")]
+            Body::Cuda(program) => writes.extend(program.scratch()),
+            #[cfg(feature = "cuda")]
+            Body::CublasLt(_) => {
+                if let Backend::Cuda(d) = &self.device.0.backend {
+                    writes.extend(d.cublaslt_workspace());
+                }
+            }
+        }
+        Access { reads: regions, writes }
     }
 
     /// Checks that a queue is of the device that this was prepared on.

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod dataflow;
 pub mod device;
 pub mod dispatch;
 pub mod error;

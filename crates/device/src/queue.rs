@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cuda")]
 use crate::cuda;
+use crate::dataflow::{self, Access, Place};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::executable::Executable;
@@ -171,6 +172,23 @@ impl Queue {
     /// Records launches into a graph. On CUDA one graph launch replays them all. Launches of other
     /// threads meanwhile are not recorded.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
+        self.capture_as(launches, |launches| vec![Place { lane: 0, waits: Vec::new() }; launches.len()])
+    }
+
+    /// [`Queue::capture`], but launches whose memory does not touch may run side by side. What they
+    /// leave behind is the same.
+    pub fn capture_overlapping(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
+        self.capture_as(launches, |launches| {
+            let access: Vec<Access> = launches.iter().map(|s| s.executable.access(&s.operands)).collect();
+            dataflow::schedule(&access)
+        })
+    }
+
+    fn capture_as(
+        &self,
+        launches: Vec<(Arc<Executable>, Vec<Buffer>)>,
+        places: impl FnOnce(&[Step]) -> Vec<Place>,
+    ) -> Result<Graph> {
         for (executable, operands) in &launches {
             executable.check_queue(self)?;
             executable.check(operands)?;
@@ -181,10 +199,12 @@ impl Queue {
         #[cfg(feature = "cuda")]
         let cuda = match &self.device.0.backend {
             Backend::Cpu => None,
-            Backend::Cuda(d) => Some(d.capture(&mut |stream| {
-                steps.iter().try_for_each(|s| s.executable.record(self, stream, &s.operands))
+            Backend::Cuda(d) => Some(d.capture(&places(&steps), &mut |i, stream| {
+                steps[i].executable.record(self, stream, &steps[i].operands)
             })?),
         };
+        #[cfg(not(feature = "cuda"))]
+        let _ = places;
         Ok(Graph {
             #[cfg(feature = "cuda")]
             cuda,

@@ -68,7 +68,7 @@ impl Replay {
         for (old, new) in state.iter().zip(&traced.state).filter(|(old, new)| !old.shares_buffer_with(new)) {
             launches.push(copy(device, new, old)?);
         }
-        let graph = device.0.queue.capture(launches)?;
+        let graph = device.0.queue.capture_overlapping(launches)?;
         Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs })
     }
 

@@ -4,6 +4,7 @@
 //! cuBLASLt is column-major; a row-major D = A·B is computed as Dᵀ = Bᵀ·Aᵀ on the same memory.
 
 use super::{CudaDevice, RawStream};
+use crate::dataflow::Region;
 use crate::device::Buffer;
 use crate::error::{DeviceError, Result};
 use cudarc::cublaslt::sys::{self as lt, cublasStatus_t};
@@ -170,6 +171,12 @@ impl Stored {
 }
 
 impl CudaDevice {
+    /// The workspace that every product of the library shares.
+    pub fn cublaslt_workspace(&self) -> Option<Region> {
+        let handle = self.cublaslt_handle().ok()?;
+        Some(Region { from: handle.workspace, to: handle.workspace + WORKSPACE as u64 })
+    }
+
     /// The product of `candidate`'s place in the heuristic list.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Loaded modules and launches: argument blocks are packed once; a launch fills in addresses.
 
 use super::{CudaDevice, RawStream, check, compile};
+use crate::dataflow::Region;
 use crate::device::{Buffer, Device};
 use crate::error::{DeviceError, Result};
 use cudarc::driver::sys;
@@ -51,7 +52,7 @@ pub struct CudaProgram {
     module: Arc<Module>,
     launches: Vec<Ready>,
     /// Alive as long as the program.
-    _scratch: Scratch,
+    scratch_memory: Scratch,
     name: String,
     /// The queue whose order protects the scratch.
     queue: Option<u32>,
@@ -84,6 +85,12 @@ struct Patch {
 }
 
 impl CudaProgram {
+    /// Memory of its own that a launch uses.
+    pub fn scratch(&self) -> impl Iterator<Item = Region> + '_ {
+        let buffers = [&self.scratch_memory.workspace, &self.scratch_memory.counters].into_iter().flatten();
+        buffers.map(|b| Region { from: b.address(), to: b.address() + b.bytes() as u64 })
+    }
+
     pub fn log(&self) -> &str {
         &self.module.log
     }
@@ -135,7 +142,7 @@ impl CudaDevice {
         let scratch = Scratch::new(device, &launches)?;
         let ready = launches.iter().map(|l| self.ready(&module, l, &name, &scratch)).collect::<Result<_>>()?;
         let queue = scratch.is_used().then_some(0);
-        Ok(CudaProgram { module, launches: ready, _scratch: scratch, name, queue })
+        Ok(CudaProgram { module, launches: ready, scratch_memory: scratch, name, queue })
     }
 
     fn ready(&self, module: &Module, launch: &Launch, name: &str, scratch: &Scratch) -> Result<Ready> {

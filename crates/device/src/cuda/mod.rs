@@ -7,6 +7,7 @@ pub mod compile;
 mod cublaslt;
 mod launch;
 
+use crate::dataflow::Place;
 use crate::device::Telemetry;
 use crate::error::{DeviceError, Result};
 use crate::libraries::preload;
@@ -67,9 +68,9 @@ pub struct CudaDevice {
     device: sys::CUdevice,
     context: sys::CUcontext,
     streams: RwLock<Vec<Stream>>,
-    /// Graphs are captured here, one at a time: a launch that another thread makes on a queue
+    /// Graphs are captured on these, one at a time: a launch that another thread makes on a queue
     /// meanwhile is no part of them.
-    capture: Mutex<Option<Stream>>,
+    capture: Mutex<Vec<Stream>>,
     facts: DeviceFacts,
     cublaslt: OnceLock<std::result::Result<cublaslt::Handle, String>>,
     programs: Mutex<launch::ModuleCache>,
@@ -297,18 +298,24 @@ impl CudaDevice {
         Ok(event)
     }
 
-    /// Captures what `body` launches on the stream it is given. Nothing runs.
-    pub fn capture(&self, body: &mut dyn FnMut(RawStream) -> Result<()>) -> Result<CudaGraph> {
+    /// Captures one launch for each place: `launch(i, stream)` is called in order. Nothing runs.
+    pub fn capture(
+        &self,
+        places: &[Place],
+        launch: &mut dyn FnMut(usize, RawStream) -> Result<()>,
+    ) -> Result<CudaGraph> {
         self.bind()?;
         let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
-        let stream = match &*capture {
-            Some(stream) => stream.0,
-            None => capture.insert(self.new_stream()?).0,
-        };
+        let lanes = places.iter().map(|p| p.lane + 1).max().unwrap_or(1);
+        while capture.len() < lanes {
+            capture.push(self.new_stream()?);
+        }
+        let streams: Vec<RawStream> = capture[..lanes].iter().map(|s| s.0).collect();
+        let stream = streams[0];
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: a stream of our own, never the null stream, under its lock until the capture ends.
         check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(stream, mode) })?;
-        let outcome = body(stream);
+        let outcome = self.capture_lanes(places, &streams, launch);
         let mut graph = std::ptr::null_mut();
         // SAFETY: ends the capture begun above whatever the body did.
         let ended = check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(stream, &mut graph) });
@@ -326,6 +333,50 @@ impl CudaDevice {
         unsafe { sys::cuGraphDestroy(graph) };
         made?;
         Ok(CudaGraph(exec))
+    }
+
+    /// The launches on their lanes' streams, with an event wherever one waits for another.
+    fn capture_lanes(
+        &self,
+        places: &[Place],
+        streams: &[RawStream],
+        launch: &mut dyn FnMut(usize, RawStream) -> Result<()>,
+    ) -> Result<()> {
+        let mark = |stream: RawStream| -> Result<CudaEvent> {
+            let mut event = std::ptr::null_mut();
+            let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
+            // SAFETY: writes one handle; destroyed in `drop`.
+            check("cuEventCreate", unsafe { sys::cuEventCreate(&mut event, flags) })?;
+            let event = CudaEvent(event);
+            // SAFETY: both handles are alive.
+            check("cuEventRecord", unsafe { sys::cuEventRecord(event.0, stream) })?;
+            Ok(event)
+        };
+        // SAFETY: both handles are alive.
+        let wait = |stream: RawStream, event: &CudaEvent| {
+            check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(stream, event.0, 0) })
+        };
+        // A lane joins the capture by waiting for its start.
+        if streams.len() > 1 {
+            let start = mark(streams[0])?;
+            streams[1..].iter().try_for_each(|s| wait(*s, &start))?;
+        }
+        let mut awaited = vec![false; places.len()];
+        places.iter().flat_map(|p| &p.waits).for_each(|w| awaited[*w] = true);
+        let mut events: Vec<Option<CudaEvent>> = Vec::with_capacity(places.len());
+        for (i, place) in places.iter().enumerate() {
+            let stream = streams[place.lane];
+            for event in place.waits.iter().filter_map(|w| events[*w].as_ref()) {
+                wait(stream, event)?;
+            }
+            launch(i, stream)?;
+            events.push(if awaited[i] { Some(mark(stream)?) } else { None });
+        }
+        // The capture ends on the first lane, after all others.
+        for stream in &streams[1..] {
+            wait(streams[0], &mark(*stream)?)?;
+        }
+        Ok(())
     }
 
     pub fn replay(&self, queue: u32, graph: &CudaGraph) -> Result<()> {
