@@ -207,7 +207,9 @@ impl Device {
 
     /// Gives held memory back to the system. Returns the bytes.
     pub fn trim(&self) -> usize {
-        self.0.pool.trim(&self.0.backend)
+        let bytes = self.0.pool.trim(&self.0.backend);
+        cpu::memory::trim();
+        bytes
     }
 
     /// Clocks, temperature and power now, where the device tells.

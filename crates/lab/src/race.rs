@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Time of one race at most.
 pub const LONGEST: Duration = Duration::from_secs(4);
+/// Time of the race that follows an ambiguous one: more blocks narrow the noise too.
+pub const AGAIN: Duration = Duration::from_secs(10);
 
 /// One line of a race.
 #[derive(Clone, Debug)]

@@ -50,7 +50,7 @@ const MAX_SETS: usize = 512;
 
 /// Work of more operations for each byte of a set than this is not worth a rotation through a very
 /// large cache, but this many sets and a flush.
-const LONG_INTENSITY: f64 = 24.0;
+const LONG_INTENSITY: f64 = 16.0;
 const LONG_SETS: usize = 16;
 
 /// Bytes of sets and flush together that are aimed at on a device with a very large cache.

@@ -5,7 +5,7 @@ use crate::client::{Compilers, Worker, WorkerError};
 use crate::evidence::*;
 use crate::protocol::{Answer, Request};
 use crate::provenance;
-use crate::race::{Contender, LONGEST, Purpose, gate_one, race};
+use crate::race::{AGAIN, Contender, LONGEST, Purpose, gate_one, race};
 use crate::search::Search;
 use crate::stats::median;
 use crate::timer::Mode;
@@ -466,7 +466,7 @@ impl<'a> Tuner<'a> {
         };
         let pair = [named(&published.candidate, "candidate"), named(&published.baseline, "baseline")];
         let [Some(winner), Some(baseline)] = pair else { return Ok(published) };
-        let again = self.race_once(work, &[winner, baseline], mode, LONGEST)?;
+        let again = self.race_once(work, &[winner, baseline], mode, AGAIN)?;
         Ok(if again.candidate.is_some() { again } else { published })
     }
 

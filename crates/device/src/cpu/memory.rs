@@ -37,6 +37,16 @@ pub fn free(address: u64, bytes: usize) {
     }
 }
 
+/// Gives freed memory that the allocator keeps back to the system. Where threads allocate side by
+/// side it keeps gigabytes.
+pub fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: touches only memory that the allocator holds free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Memory whose last byte is followed by a page that cannot be touched.
 pub struct Fenced {
     base: usize,
