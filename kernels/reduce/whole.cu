@@ -31,6 +31,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         last = arrive(counters + blockIdx.y, shares);
     }
     if (!__shfl_sync(0xffffffffu, last, 0)) return;
+    __syncwarp();  // what thread 0 acquired is ordered before the other lanes' reads
     s.clear();
 #pragma unroll 8
     for (int i = threadIdx.x; i < shares; i += 32) {
