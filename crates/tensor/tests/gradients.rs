@@ -344,8 +344,8 @@ fn of_gradients() {
         // The differences need variables too.
         let second = |x: &[Tensor]| first(&[if x[0].is_realized() { x[0].variable()? } else { x[0].clone() }]);
         let v = x.variable().unwrap();
-        let found = grad(&first(&[v.clone()]).unwrap(), &[&v]).unwrap()[0].to_vec::<f64>().unwrap();
-        let want = &differences(&second, &[x.clone()], 1e-5)[0];
+        let found = grad(&first(std::slice::from_ref(&v)).unwrap(), &[&v]).unwrap()[0].to_vec::<f64>().unwrap();
+        let want = &differences(&second, std::slice::from_ref(&x), 1e-5)[0];
         for (got, want) in found.iter().zip(want) {
             assert!((got - want).abs() < 1e-5 * want.abs().max(1.0), "{name}: {got} and by differences {want}");
         }

@@ -55,8 +55,8 @@ impl Module for Sequential {
     }
 
     fn visit(&mut self, prefix: &str, f: &mut dyn FnMut(&str, &mut Tensor) -> Result<()>) -> Result<()> {
-        let named = self.0.iter_mut().enumerate();
-        named.map(|(i, layer)| layer.visit(&join(prefix, &i.to_string()), f)).collect()
+        let mut named = self.0.iter_mut().enumerate();
+        named.try_for_each(|(i, layer)| layer.visit(&join(prefix, &i.to_string()), f))
     }
 }
 

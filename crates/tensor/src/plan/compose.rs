@@ -64,9 +64,8 @@ impl Composed {
     /// A layout over the space, seen through the view.
     pub fn layout(&self, leaf: &Layout) -> Option<Layout> {
         let mut strides = [0isize; MAX_RANK];
-        for i in 0..self.rank {
-            let (d, step) = self.steps[i];
-            strides[i] = if step == 0 { 0 } else { step * leaf.strides()[d] };
+        for (stride, (d, step)) in strides.iter_mut().zip(self.steps) {
+            *stride = if step == 0 { 0 } else { step * leaf.strides()[d] };
         }
         let shift: isize = (0..self.base_rank).map(|d| self.start[d] as isize * leaf.strides()[d]).sum();
         let offset = usize::try_from(leaf.offset() as isize + shift).ok()?;
