@@ -337,7 +337,7 @@ fn threads_realize_what_they_share() {
             let work = |i: usize| {
                 let (h, y) = (&h, &y);
                 move || {
-                    if i % 2 == 0 {
+                    if i.is_multiple_of(2) {
                         let v = h.to_vec::<f32>().unwrap();
                         (v, y.to_scalar().unwrap())
                     } else {
