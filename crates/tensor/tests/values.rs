@@ -560,7 +560,7 @@ fn index_case(seed: u64) {
         whole(&mut rng, &shape, dtype, &d)
     };
     let size = shape[axis];
-    let mut indices = |rng: &mut Draws, s: &[usize], below: usize| {
+    let indices = |rng: &mut Draws, s: &[usize], below: usize| {
         let p = Pair::of(Model::from_fn(s, |_| rng.below(below) as f64), DType::I32, &d);
         // Now and then one that the device has computed.
         if rng.chance(2) { Pair { t: p.t.add(1).unwrap().sub(1).unwrap(), m: p.m } } else { p }

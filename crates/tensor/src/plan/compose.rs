@@ -137,9 +137,9 @@ mod tests {
                 let at = view.at(&index[..view.rank()]);
                 let point = kernelsmith_core::ops::map::unravel(at, &base);
                 prop_assert_eq!(seen.at(&index[..view.rank()]), leaf.at(&point[..rank]));
-                for d in 0..rank {
+                for (d, want) in point[..rank].iter().enumerate() {
                     let position = composed.expr(&Expr::Index(d)).eval_at(0.0f64, &|_| 0.0, &|j| index[j]);
-                    prop_assert_eq!(position as usize, point[d]);
+                    prop_assert_eq!(position as usize, *want);
                 }
             }
         }
