@@ -11,9 +11,6 @@ const CENTERS: usize = 3;
 /// Steps of parameter values within which a config is a neighbour.
 const NEAR: usize = 2;
 
-/// Candidates of ours this much slower than one that has passed are not raced.
-const FAR: f64 = 2.0;
-
 /// Vendors' candidates this much slower than the vendors' best are not raced.
 const CLOSE: f64 = 1.2;
 
@@ -186,10 +183,10 @@ impl Search {
         (ours, vendors)
     }
 
-    /// Whether a candidate is too slow to be raced beside another.
-    pub fn is_far(&self, candidate: &Candidate, from: &Candidate) -> bool {
+    /// Whether a candidate takes more than `times` the time of another, as screened.
+    pub fn is_slower(&self, candidate: &Candidate, times: f64, other: &Candidate) -> bool {
         let us = |c: &Candidate| self.points.iter().find(|p| p.candidate == *c).and_then(|p| p.us);
-        matches!((us(candidate), us(from)), (Some(c), Some(f)) if c > FAR * f)
+        matches!((us(candidate), us(other)), (Some(c), Some(o)) if c > times * o)
     }
 
     /// Candidates handed out or closed.
@@ -247,12 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_twice_as_slow_is_not_raced_beside_another() {
+    fn slowness_is_judged_by_what_was_screened() {
         let mut s = search(1);
         let three = s.next_random(3);
-        three.iter().zip([10.0, 20.0, 20.1]).for_each(|(c, us)| s.learn(c, Some(us)));
-        let far: Vec<bool> = three.iter().map(|c| s.is_far(c, &three[0])).collect();
-        assert_eq!(far, [false, false, true]);
+        three.iter().zip([Some(10.0), Some(20.1), None]).for_each(|(c, us)| s.learn(c, us));
+        let slow: Vec<bool> = three.iter().map(|c| s.is_slower(c, 2.0, &three[0])).collect();
+        assert_eq!(slow, [false, true, false]);
     }
 
     #[test]

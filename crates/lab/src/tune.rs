@@ -77,6 +77,10 @@ fn weight(work: &Work) -> f64 {
 const SCREEN_SHARE: f64 = 0.4;
 /// Share of the screening time after which the neighbourhood of the best comes first.
 const RANDOM_SHARE: f64 = 0.6;
+/// Candidates of ours this much slower than one that has passed are neither gated nor raced.
+const FAR: f64 = 2.0;
+/// As those this much slower than the vendors' best, unless no vendor's candidate is left.
+const HOPELESS: f64 = 4.0;
 /// Candidates compiled and screened at a time.
 const BATCH: usize = 32;
 
@@ -355,7 +359,7 @@ impl<'a> Tuner<'a> {
     ) -> Result<Vec<(Candidate, GateRecord)>, TuneError> {
         let mut passed: Vec<(Candidate, GateRecord)> = Vec::new();
         for candidate in candidates {
-            if passed.first().is_some_and(|(first, _)| search.is_far(candidate, first)) {
+            if passed.first().is_some_and(|(first, _)| search.is_slower(candidate, FAR, first)) {
                 break;
             }
             self.check_stop()?;
@@ -387,22 +391,31 @@ impl<'a> Tuner<'a> {
     ) -> Result<Vec<ResultRecord>, TuneError> {
         let problem = &work.steps()[0];
         let (ours, vendors) = search.finalists(8, 2);
+        let is_hopeless = |c: &Candidate| vendors.first().is_some_and(|v| search.is_slower(c, HOPELESS, v));
+        let (hopeless, ours): (Vec<Candidate>, Vec<Candidate>) = ours.into_iter().partition(is_hopeless);
         self.progress.stage("gate");
-        let gated = self.gate(problem, search, &ours, 2)?;
+        let mut gated = self.gate(problem, search, &ours, 2)?;
         self.progress.stage("race");
         let mut contenders: Vec<Contender> =
             gated.iter().map(|(c, _)| Contender { steps: vec![c.clone()], role: "candidate" }).collect();
         contenders.extend(vendors.iter().map(|c| Contender { steps: vec![c.clone()], role: "baseline" }));
         let error_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.max_error_over_bound);
         let hash_of = |c: &str| screened.iter().rev().find(|s| s.candidate == c).and_then(|s| s.source_hash.clone());
-        let mut gated = gated;
+        let mut asked: Vec<Candidate> = Vec::new();
         let mut out = Vec::new();
         for mode in Mode::ALL {
             let mut result = self.race(work, &contenders, mode, left.div_f64(2.0))?;
+            if result.candidate.is_none() && gated.is_empty() {
+                // No vendor's candidate stood the race: what is slow and right is better than none.
+                gated = self.gate(problem, search, &hopeless, 1)?;
+                contenders.extend(gated.iter().map(|(c, _)| Contender { steps: vec![c.clone()], role: "candidate" }));
+                result = self.race(work, &contenders, mode, left.div_f64(2.0))?;
+            }
             // A vendor's candidate that is to run goes through the full gate too. It stays the
             // winner, since it is what the user has today, but what it fails at is named.
             let vendor = vendors.iter().find(|c| Some(c.to_string()) == result.candidate).cloned();
-            if let Some(vendor) = vendor.filter(|v| gated.iter().all(|(c, _)| c != v)) {
+            if let Some(vendor) = vendor.filter(|v| !asked.contains(v)) {
+                asked.push(vendor.clone());
                 self.progress.stage("gate");
                 gated.extend(self.gate(problem, search, &[vendor], 1)?);
                 self.progress.stage("race");
@@ -466,7 +479,9 @@ impl<'a> Tuner<'a> {
         };
         let pair = [named(&published.candidate, "candidate"), named(&published.baseline, "baseline")];
         let [Some(winner), Some(baseline)] = pair else { return Ok(published) };
-        let again = self.race_once(work, &[winner, baseline], mode, AGAIN)?;
+        // Dispatch reads the cold winners.
+        let again = if mode == Mode::Cold { AGAIN } else { LONGEST };
+        let again = self.race_once(work, &[winner, baseline], mode, again)?;
         Ok(if again.candidate.is_some() { again } else { published })
     }
 
