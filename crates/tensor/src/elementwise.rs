@@ -57,13 +57,18 @@ impl Tensor {
     /// A node of `expr` over inputs that are broadcast together.
     pub(crate) fn map(name: &'static str, expr: Expr, inputs: &[&Tensor], dtype: DType) -> Result<Tensor> {
         Tensor::same_device(name, inputs)?;
+        let first = inputs[0];
+        if inputs.iter().all(|t| t.shape() == first.shape()) {
+            let inputs = inputs.iter().map(|t| (*t).clone()).collect();
+            return Tensor::lazy(name, dtype, first.shape(), first.device(), NodeOp::Map { expr, inputs });
+        }
         let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape()).collect();
         let shape = broadcast_shape(name, &shapes)?;
         let spread = |t: &&Tensor| {
             if t.shape() == shape { Ok((*t).clone()) } else { t.broadcast_to(&shape) }
         };
         let spread = inputs.iter().map(spread).collect::<Result<Vec<_>>>()?;
-        Tensor::lazy(name, dtype, &shape, inputs[0].device(), NodeOp::Map { expr, inputs: spread })
+        Tensor::lazy(name, dtype, &shape, first.device(), NodeOp::Map { expr, inputs: spread })
     }
 
     fn unary(&self, name: &'static str, op: Unary) -> Result<Tensor> {

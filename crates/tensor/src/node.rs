@@ -35,16 +35,22 @@ pub(crate) enum NodeOp {
 }
 
 impl NodeOp {
-    /// The tensors that it reads, in order.
-    pub fn inputs(&self) -> Vec<&Tensor> {
+    /// The `i`-th tensor that it reads.
+    pub fn input(&self, i: usize) -> Option<&Tensor> {
+        let pair = |first, second| [Some(first), second].get(i).copied().flatten();
         match self {
-            NodeOp::Map { inputs, .. } => inputs.iter().collect(),
-            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } | NodeOp::Alias { input } => vec![input],
-            NodeOp::Matmul { a, b } => vec![a, b],
-            NodeOp::Row { input, label, .. } => std::iter::once(input).chain(label).collect(),
-            NodeOp::Gather { x, index, .. } | NodeOp::ScatterAdd { x, index, .. } => vec![x, index],
-            NodeOp::Place { parts, .. } => parts.iter().map(|(t, _)| t).collect(),
+            NodeOp::Map { inputs, .. } => inputs.get(i),
+            NodeOp::Copy { input, .. } | NodeOp::Reduce { input, .. } | NodeOp::Alias { input } => pair(input, None),
+            NodeOp::Matmul { a, b } => pair(a, Some(b)),
+            NodeOp::Row { input, label, .. } => pair(input, label.as_ref()),
+            NodeOp::Gather { x, index, .. } | NodeOp::ScatterAdd { x, index, .. } => pair(x, Some(index)),
+            NodeOp::Place { parts, .. } => parts.get(i).map(|(t, _)| t),
         }
+    }
+
+    /// The tensors that it reads, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = &Tensor> {
+        (0..).map_while(|i| self.input(i))
     }
 
     fn into_inputs(self) -> Vec<Tensor> {
@@ -90,7 +96,7 @@ impl Node {
     }
 
     fn of(name: &'static str, dtype: DType, layout: Layout, device: &Device, op: NodeOp, variable: bool) -> Arc<Node> {
-        let tracked = op.inputs().iter().any(|t| t.node().tracked);
+        let tracked = op.inputs().any(|t| t.node().tracked);
         Arc::new(Node {
             name,
             dtype,

@@ -139,7 +139,7 @@ fn tracked(root: &Arc<Node>) -> Vec<Arc<Node>> {
         }
         stack.push((node.clone(), true));
         if let Some(op) = node.op().filter(|_| !node.variable) {
-            stack.extend(op.inputs().iter().map(|t| (t.node().clone(), false)));
+            stack.extend(op.inputs().map(|t| (t.node().clone(), false)));
         }
     }
     order

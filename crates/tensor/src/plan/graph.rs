@@ -124,8 +124,9 @@ impl Key {
 impl Graph {
     /// Everything that `roots` need, sources included.
     pub fn of(roots: &[&Tensor]) -> Graph {
-        let mut graph = Graph { items: Vec::new(), edges: Vec::new(), roots: Vec::new(), key: (0, 0) };
-        let mut found = Found::default();
+        let (items, edges) = (Vec::with_capacity(16), Vec::with_capacity(32));
+        let mut graph = Graph { items, edges, roots: Vec::with_capacity(roots.len()), key: (0, 0) };
+        let mut found = Found::with_capacity_and_hasher(32, Default::default());
         let mut key = Key(hash(1, roots.len() as u64), 2);
         for root in roots {
             let item = graph.visit(root.node(), &mut found, &mut key);
@@ -155,10 +156,13 @@ impl Graph {
         let mut stack = vec![open(root)];
         while let Some(top) = stack.last_mut() {
             let waiting = top.op.as_ref().and_then(|op| {
-                let inputs = op.inputs();
-                let unseen = inputs[top.next..].iter().position(|t| !found.contains_key(&address(t.node())))?;
-                top.next += unseen;
-                Some(open(inputs[top.next].node()))
+                while let Some(input) = op.input(top.next) {
+                    top.next += 1;
+                    if !found.contains_key(&address(input.node())) {
+                        return Some(open(input.node()));
+                    }
+                }
+                None
             });
             if let Some(next) = waiting {
                 stack.push(next);
