@@ -48,6 +48,7 @@ type Result<T> = std::result::Result<T, LayoutError>;
 
 impl Layout {
     /// Row-major contiguous layout of `shape` at offset 0.
+    #[inline]
     pub fn contiguous(shape: &[usize]) -> Result<Self> {
         let mut strides = [0isize; MAX_RANK];
         if shape.len() > MAX_RANK {
@@ -67,6 +68,7 @@ impl Layout {
     /// # Errors
     /// Too many dimensions, a stride count that differs from the rank, an element before the
     /// buffer's start, or a size beyond the address range.
+    #[inline]
     pub fn strided(shape: &[usize], strides: &[isize], offset: usize) -> Result<Self> {
         if shape.len() > MAX_RANK {
             return Err(LayoutError::Rank(shape.len()));
@@ -81,49 +83,58 @@ impl Layout {
         Ok(layout)
     }
 
+    #[inline]
     fn check_range(&self) -> Result<()> {
         let mut low = isize::try_from(self.offset).map_err(|_| LayoutError::TooLarge)?;
         let mut high = low;
         let mut count: usize = 1;
         for d in 0..self.rank() {
-            count = count.checked_mul(self.shape[d]).ok_or(LayoutError::TooLarge)?;
+            let Some(more) = count.checked_mul(self.shape[d]) else { return Err(LayoutError::TooLarge) };
+            count = more;
         }
         if count == 0 {
             return Ok(());
         }
         for d in 0..self.rank() {
             let last = isize::try_from(self.shape[d] - 1).map_err(|_| LayoutError::TooLarge)?;
-            let reach = last.checked_mul(self.strides[d]).ok_or(LayoutError::TooLarge)?;
+            let Some(reach) = last.checked_mul(self.strides[d]) else { return Err(LayoutError::TooLarge) };
             let side = if reach < 0 { &mut low } else { &mut high };
-            *side = side.checked_add(reach).ok_or(LayoutError::TooLarge)?;
+            let Some(end) = side.checked_add(reach) else { return Err(LayoutError::TooLarge) };
+            *side = end;
         }
         if low < 0 { Err(LayoutError::BeforeStart(low)) } else { Ok(()) }
     }
 
+    #[inline]
     pub fn rank(&self) -> usize {
         self.rank as usize
     }
 
     /// Sizes, outermost first.
+    #[inline]
     pub fn shape(&self) -> &[usize] {
         &self.shape[..self.rank()]
     }
 
     /// Strides in elements, outermost first.
+    #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.rank()]
     }
 
     /// Index of the first logical element in its buffer, in elements.
+    #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Number of logical elements.
+    #[inline]
     pub fn len(&self) -> usize {
         self.shape().iter().product()
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.shape().contains(&0)
     }
@@ -145,6 +156,7 @@ impl Layout {
     }
 
     /// Whether the logical order is the buffer's order with no gaps (dimensions of size 1 do not count).
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1isize;
         for d in (0..self.rank()).rev() {
@@ -205,11 +217,13 @@ impl Layout {
         if bits == 0 { 16 } else { 1usize << bits.trailing_zeros().min(4) }
     }
 
+    #[inline]
     fn check_dim(&self, dim: usize) -> Result<()> {
         if dim < self.rank() { Ok(()) } else { Err(LayoutError::Dimension { dim, rank: self.rank() }) }
     }
 
     /// Swaps two dimensions.
+    #[inline]
     pub fn transpose(&self, a: usize, b: usize) -> Result<Self> {
         self.check_dim(a)?;
         self.check_dim(b)?;
@@ -220,6 +234,7 @@ impl Layout {
     }
 
     /// Reorders dimensions: dimension `d` of the result is `axes[d]` of the input.
+    #[inline]
     pub fn permute(&self, axes: &[usize]) -> Result<Self> {
         let mut seen = [false; MAX_RANK];
         let valid = axes.len() == self.rank()
@@ -236,6 +251,7 @@ impl Layout {
     }
 
     /// Elements `start, start + step, …` below `end` of one dimension.
+    #[inline]
     pub fn slice(&self, dim: usize, start: usize, end: usize, step: usize) -> Result<Self> {
         self.check_dim(dim)?;
         let size = self.shape[dim];
@@ -256,6 +272,7 @@ impl Layout {
     }
 
     /// Removes a dimension of size 1.
+    #[inline]
     pub fn squeeze(&self, dim: usize) -> Result<Self> {
         self.check_dim(dim)?;
         if self.shape[dim] != 1 {
@@ -269,6 +286,7 @@ impl Layout {
     }
 
     /// Inserts a dimension of size 1 before `dim` (`dim == rank` appends).
+    #[inline]
     pub fn unsqueeze(&self, dim: usize) -> Result<Self> {
         let rank = self.rank();
         if dim > rank {
@@ -287,6 +305,7 @@ impl Layout {
     }
 
     /// Repeats dimensions of size 1 (and missing leading ones) with stride 0 up to `shape`.
+    #[inline]
     pub fn broadcast(&self, shape: &[usize]) -> Result<Self> {
         if shape.len() > MAX_RANK {
             return Err(LayoutError::Rank(shape.len()));
@@ -315,11 +334,13 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError::Count`] when the sizes differ, [`LayoutError::Reshape`] when a copy would be needed.
+    #[inline]
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         if shape.len() > MAX_RANK {
             return Err(LayoutError::Rank(shape.len()));
         }
-        let want = shape.iter().try_fold(1usize, |p, &s| p.checked_mul(s)).ok_or(LayoutError::TooLarge)?;
+        let product = shape.iter().try_fold(1usize, |p, &s| p.checked_mul(s));
+        let Some(want) = product else { return Err(LayoutError::TooLarge) };
         if want != self.len() {
             return Err(LayoutError::Count { from: self.shape().to_vec(), to: shape.to_vec(), have: self.len(), want });
         }
@@ -389,6 +410,7 @@ impl Layout {
     }
 
     /// Reverses a dimension.
+    #[inline]
     pub fn flip(&self, dim: usize) -> Result<Self> {
         self.check_dim(dim)?;
         let mut out = *self;

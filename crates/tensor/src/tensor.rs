@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::node::{Node, NodeOp};
 use crate::plan::{self, Plan};
 use kernelsmith_core::inputs::for_each_position;
-use kernelsmith_core::{DType, HostArray, Layout, with_values};
+use kernelsmith_core::{DType, HostArray, Layout, LayoutError, with_values};
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,10 +84,12 @@ impl Tensor {
         &self.node.device
     }
 
+    #[inline]
     pub fn shape(&self) -> &[usize] {
         self.layout.shape()
     }
 
+    #[inline]
     pub fn rank(&self) -> usize {
         self.layout.rank()
     }
@@ -102,10 +104,12 @@ impl Tensor {
     }
 
     /// Where the elements lie in the buffer: shape, strides, offset.
+    #[inline]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
@@ -311,6 +315,17 @@ impl Tensor {
         Tensor::from_array(&self.to_array()?, self.shape(), device)
     }
 
+    /// The view that a layout gives, or the error that it is; the layout is moved once.
+    #[inline]
+    pub(crate) fn viewed(&self, op: &'static str, layout: std::result::Result<Layout, LayoutError>) -> Result<Tensor> {
+        let node = self.node.clone();
+        match layout {
+            Ok(layout) => Ok(Tensor { node, layout }),
+            Err(source) => Err(Error::Layout { op, source }),
+        }
+    }
+
+    #[inline]
     pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
         Tensor { node: self.node.clone(), layout }
     }
@@ -338,10 +353,11 @@ impl Tensor {
     }
 
     /// An axis counted from the front, or from the back where it is negative.
+    #[inline]
     pub(crate) fn axis(&self, op: &'static str, axis: isize) -> Result<usize> {
         let rank = self.rank();
         let at = if axis < 0 { axis + rank as isize } else { axis };
-        usize::try_from(at).ok().filter(|a| *a < rank).ok_or(Error::Axis { op, axis, rank })
+        usize::try_from(at).ok().filter(|a| *a < rank).ok_or_else(|| Error::Axis { op, axis, rank })
     }
 }
 

@@ -13,7 +13,7 @@ impl Tensor {
     /// An axis that does not exist.
     pub fn transpose(&self, a: isize, b: isize) -> Result<Tensor> {
         let (a, b) = (self.axis("transpose", a)?, self.axis("transpose", b)?);
-        self.layout().transpose(a, b).map(|l| self.with_layout(l)).map_err(Error::layout("transpose"))
+        self.viewed("transpose", self.layout().transpose(a, b))
     }
 
     /// The matrix transposed: the last two axes swapped.
@@ -29,7 +29,7 @@ impl Tensor {
     /// # Errors
     /// A list that is no permutation of the axes.
     pub fn permute(&self, axes: &[usize]) -> Result<Tensor> {
-        self.layout().permute(axes).map(|l| self.with_layout(l)).map_err(Error::layout("permute"))
+        self.viewed("permute", self.layout().permute(axes))
     }
 
     /// The elements of an axis in a range, as in `x.slice(0, 2..10)`.
@@ -56,7 +56,7 @@ impl Tensor {
             Bound::Excluded(e) => *e,
             Bound::Unbounded => self.shape()[axis],
         };
-        self.layout().slice(axis, start, end, step).map(|l| self.with_layout(l)).map_err(Error::layout("slice"))
+        self.viewed("slice", self.layout().slice(axis, start, end, step))
     }
 
     /// The `index`-th element of an axis, which goes away.
@@ -74,7 +74,7 @@ impl Tensor {
     /// An axis that does not exist or has another size.
     pub fn squeeze(&self, axis: isize) -> Result<Tensor> {
         let axis = self.axis("squeeze", axis)?;
-        self.layout().squeeze(axis).map(|l| self.with_layout(l)).map_err(Error::layout("squeeze"))
+        self.viewed("squeeze", self.layout().squeeze(axis))
     }
 
     /// Inserts an axis of size 1 before `axis`; −1 appends.
@@ -85,7 +85,7 @@ impl Tensor {
         let rank = self.rank();
         let at = if axis < 0 { axis + rank as isize + 1 } else { axis };
         let at = usize::try_from(at).map_err(|_| Error::Axis { op: "unsqueeze", axis, rank })?;
-        self.layout().unsqueeze(at).map(|l| self.with_layout(l)).map_err(Error::layout("unsqueeze"))
+        self.viewed("unsqueeze", self.layout().unsqueeze(at))
     }
 
     /// Repeats axes of size 1, and missing leading ones, up to `shape`.
@@ -93,7 +93,7 @@ impl Tensor {
     /// # Errors
     /// A shape that this one does not broadcast to.
     pub fn broadcast_to(&self, shape: &[usize]) -> Result<Tensor> {
-        self.layout().broadcast(shape).map(|l| self.with_layout(l)).map_err(Error::layout("broadcast_to"))
+        self.viewed("broadcast_to", self.layout().broadcast(shape))
     }
 
     /// Reverses an axis.
@@ -102,7 +102,7 @@ impl Tensor {
     /// An axis that does not exist.
     pub fn flip(&self, axis: isize) -> Result<Tensor> {
         let axis = self.axis("flip", axis)?;
-        self.layout().flip(axis).map(|l| self.with_layout(l)).map_err(Error::layout("flip"))
+        self.viewed("flip", self.layout().flip(axis))
     }
 
     /// Consecutive pieces of `size` along an axis; the last may be smaller.
@@ -120,7 +120,7 @@ impl Tensor {
     /// # Errors
     /// Another number of elements; strides that would need a copy ([`Tensor::reshape`] makes it).
     pub fn view(&self, shape: &[usize]) -> Result<Tensor> {
-        self.layout().reshape(shape).map(|l| self.with_layout(l)).map_err(Error::layout("view"))
+        self.viewed("view", self.layout().reshape(shape))
     }
 
     /// The same elements in the same order under another shape: a view where strides allow it,
