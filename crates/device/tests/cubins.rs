@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 20] = [
+const GEMM: [&str; 24] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -32,6 +32,10 @@ const GEMM: [&str; 20] = [
     "m=1,n=128256,k=4096,dtype=bf16,layout=nt",
     "m=64,n=96,k=128,dtype=f16,expr=select(lt(v,x0),sin(v),f16(mul(v,0.3))),x0=f16@0:0:0:1",
     "m=8,n=96,k=128,dtype=f64,expr=pow(abs(v),cos(v))",
+    "m=256,n=128,k=784,dtype=f32,layout=nt,epilogue=bias+relu",
+    "m=128,n=784,k=256,dtype=f32,layout=tn,expr=add(add(v,mul(x0,0.001)),mul(x1,0.9)),x0=f32,x1=f32",
+    "m=10,n=128,k=256,dtype=f32,layout=tn,expr=add(add(v,mul(x0,0.001)),mul(x1,0.9)),x0=f32,x1=f32",
+    "m=256,n=10,k=128,dtype=f32,layout=nt,epilogue=bias",
 ];
 
 const MAP: [&str; 24] = [

@@ -141,6 +141,35 @@ fn every_builtin_cuda_candidate_has_a_geometry_and_source() {
 }
 
 #[test]
+fn sliced_keeps_to_small_products_with_a_small_space() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    let v = catalogue.variant("gemm", Target::Cuda, "sliced").unwrap();
+    let able = |text: &str| catalogue.capable(&gemm(text), &facts).unwrap().0.iter().any(|v| v.name == "sliced");
+    for text in [
+        "m=256,n=128,k=784,dtype=f32,layout=nt,epilogue=bias+relu",
+        "m=128,n=784,k=256,dtype=f32,layout=tn",
+        "m=10,n=128,k=256,dtype=f32,layout=tn",
+        "m=256,n=10,k=128,dtype=f32,layout=nt,epilogue=bias",
+        "m=1,n=8448,k=64,dtype=f32",
+        "m=8448,n=1,k=64,dtype=f32",
+        "batch=528,m=8,n=8,k=64,dtype=f32",
+        "m=128,n=128,k=4096,dtype=f32,layout=tt",
+    ] {
+        let p = gemm(text);
+        let space = v.space(&p, &facts).unwrap();
+        assert!(able(text) && (1..=28).contains(&space.len()), "{} configs on {text}", space.len());
+        for config in &space {
+            let launch = &v.launches(config, &p, &facts).unwrap()[0];
+            assert!(launch.overlap && launch.grid.iter().product::<u32>() <= 528, "{config} on {text}");
+        }
+    }
+    for text in ["m=1024,n=1024,k=64,dtype=f32", "m=256,n=128,k=784,dtype=f16", "m=256,n=128,k=10,dtype=f32"] {
+        assert!(!able(text), "{text}");
+    }
+}
+
+#[test]
 fn the_overlay_replaces_a_variant_by_name_and_adds_others() {
     let folder = tempfile::tempdir().unwrap();
     let op = folder.path().join("gemm");
