@@ -21,8 +21,3 @@ pub use error::DeviceError;
 pub use executable::Executable;
 pub use pool::PoolStats;
 pub use queue::{Event, Graph, Queue};
-
-/// The README's example, compiled and run with the doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -40,3 +40,8 @@ pub use kernelsmith_derive::Element;
 pub use records::Records;
 pub use replay::{Replay, Traced};
 pub use tensor::{Scalar, Tensor};
+
+/// The README's examples, compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

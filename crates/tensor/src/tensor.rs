@@ -357,7 +357,10 @@ impl Tensor {
     pub(crate) fn axis(&self, op: &'static str, axis: isize) -> Result<usize> {
         let rank = self.rank();
         let at = if axis < 0 { axis + rank as isize } else { axis };
-        usize::try_from(at).ok().filter(|a| *a < rank).ok_or_else(|| Error::Axis { op, axis, rank })
+        match usize::try_from(at) {
+            Ok(at) if at < rank => Ok(at),
+            _ => Err(Error::Axis { op, axis, rank }),
+        }
     }
 }
 
