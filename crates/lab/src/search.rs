@@ -185,8 +185,12 @@ impl Search {
 
     /// Whether a candidate takes more than `times` the time of another, as screened.
     pub fn is_slower(&self, candidate: &Candidate, times: f64, other: &Candidate) -> bool {
-        let us = |c: &Candidate| self.points.iter().find(|p| p.candidate == *c).and_then(|p| p.us);
-        matches!((us(candidate), us(other)), (Some(c), Some(o)) if c > times * o)
+        matches!((self.us(candidate), self.us(other)), (Some(c), Some(o)) if c > times * o)
+    }
+
+    /// What a candidate took when it was screened.
+    pub fn us(&self, candidate: &Candidate) -> Option<f64> {
+        self.points.iter().find(|p| p.candidate == *candidate).and_then(|p| p.us)
     }
 
     /// Candidates handed out or closed.

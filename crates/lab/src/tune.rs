@@ -81,6 +81,9 @@ const RANDOM_SHARE: f64 = 0.6;
 const FAR: f64 = 2.0;
 /// As those this much slower than the vendors' best, unless no vendor's candidate is left.
 const HOPELESS: f64 = 4.0;
+/// Microseconds from which a hopeless candidate costs the budget something: quicker ones are gated
+/// all the same, since a fault that only the full gate finds should be known.
+const COSTLY_US: f64 = 3000.0;
 /// Candidates compiled and screened at a time.
 const BATCH: usize = 32;
 
@@ -391,7 +394,9 @@ impl<'a> Tuner<'a> {
     ) -> Result<Vec<ResultRecord>, TuneError> {
         let problem = &work.steps()[0];
         let (ours, vendors) = search.finalists(8, 2);
-        let is_hopeless = |c: &Candidate| vendors.first().is_some_and(|v| search.is_slower(c, HOPELESS, v));
+        let costly = |c: &Candidate| search.us(c).is_some_and(|us| us > COSTLY_US);
+        let is_hopeless =
+            |c: &Candidate| costly(c) && vendors.first().is_some_and(|v| search.is_slower(c, HOPELESS, v));
         let (hopeless, ours): (Vec<Candidate>, Vec<Candidate>) = ours.into_iter().partition(is_hopeless);
         self.progress.stage("gate");
         let mut gated = self.gate(problem, search, &ours, 2)?;
