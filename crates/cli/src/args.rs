@@ -183,6 +183,9 @@ pub struct TrainArgs {
     /// Decides the first parameters and the order of the images
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Print what an epoch launches, and train nothing
+    #[arg(long)]
+    pub plan: bool,
     /// File for the trained network
     #[arg(long, short, value_name = "FILE", default_value = "mnist.safetensors")]
     pub out: PathBuf,

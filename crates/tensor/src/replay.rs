@@ -9,6 +9,7 @@ use kernelsmith_core::ops::leaf::Leaf;
 use kernelsmith_core::ops::map::MapProblem;
 use kernelsmith_core::{Expr, Layout, Problem};
 use kernelsmith_device::{Buffer, Executable, Graph};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What a step makes of its state and inputs.
@@ -29,6 +30,19 @@ pub struct Replay {
     state: Vec<Tensor>,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
+    /// What the launches compute, and how many of them, in the order of the first.
+    work: Vec<(Problem, usize)>,
+}
+
+/// Launches of a replay that compute the same problem.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    pub op: &'static str,
+    pub problem: String,
+    pub launches: usize,
+    /// The candidate that runs it, and why.
+    pub candidate: String,
+    pub why: String,
 }
 
 impl Replay {
@@ -68,8 +82,9 @@ impl Replay {
         for (old, new) in state.iter().zip(&traced.state).filter(|(old, new)| !old.shares_buffer_with(new)) {
             launches.push(copy(device, new, old)?);
         }
+        let work = tally(launches.iter().map(|(executable, _)| executable.problem()));
         let graph = device.0.queue.capture_overlapping(launches)?;
-        Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs })
+        Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs, work })
     }
 
     /// Puts `inputs` in place and runs the step. Returns before the device is done.
@@ -111,6 +126,35 @@ impl Replay {
     pub fn launches(&self) -> usize {
         self.graph.len()
     }
+
+    /// The problems that a run computes, each with its number of launches.
+    ///
+    /// # Errors
+    /// A problem that no candidate takes any more.
+    pub fn work(&self) -> Result<Vec<Work>> {
+        let view = |(problem, launches): &(Problem, usize)| {
+            let (candidate, why) = self.device.0.dispatcher.explain(problem)?;
+            Ok(Work { op: problem.op(), problem: problem.text(), launches: *launches, candidate, why })
+        };
+        self.work.iter().map(view).collect()
+    }
+}
+
+/// Equal problems together, in the order of the first of each.
+fn tally<'a>(problems: impl Iterator<Item = &'a Problem>) -> Vec<(Problem, usize)> {
+    let mut out: Vec<(Problem, usize)> = Vec::new();
+    let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+    for problem in problems {
+        let list = places.entry(problem.fingerprint()).or_default();
+        match list.iter().find(|at| out[**at].0.same_as(problem)) {
+            Some(at) => out[*at].1 += 1,
+            None => {
+                list.push(out.len());
+                out.push((problem.clone(), 1));
+            }
+        }
+    }
+    out
 }
 
 impl Tensor {

@@ -26,6 +26,9 @@ fn mnist(args: &TrainArgs) -> Result<Outcome, Failure> {
     let options =
         Options { epochs: args.epochs as usize, batch: args.batch as usize, seed: args.seed, ..Options::default() };
     let mut trainer = Trainer::new(&data, options, &device)?;
+    if args.plan {
+        return plan(&trainer, args.common.json);
+    }
     if !args.common.json {
         line(&format!(
             "{} images to train on, {} to test with, read in {read:.2} s; training on {}",
@@ -68,6 +71,24 @@ fn mnist(args: &TrainArgs) -> Result<Outcome, Failure> {
         line("\nrows: the digit; columns: what it was taken for");
         line(&confusion_table(&confusion));
         line(&format!("saved as {}", args.out.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// What an epoch launches: every problem once, with the candidate that runs it.
+fn plan(trainer: &Trainer, json: bool) -> Result<Outcome, Failure> {
+    let mut out = table(&["launches", "op", "problem", "candidate", "why"]);
+    for work in trainer.work()? {
+        if json {
+            json_line(&json!({"launches": work.launches, "op": work.op, "problem": work.problem,
+                "candidate": work.candidate, "why": work.why}));
+        } else {
+            out.add_row([work.launches.to_string(), work.op.into(), work.problem, work.candidate, work.why]);
+        }
+    }
+    if !json {
+        line(&out.to_string());
+        line(&format!("{} launches an epoch", trainer.launches()));
     }
     Ok(Outcome::Done)
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grad::grad;
 use crate::nn::{self, Activation, Mode, Module, Sequential};
 use crate::optim::{Optimizer, Schedule, Sgd};
-use crate::replay::{Replay, Traced};
+use crate::replay::{Replay, Traced, Work};
 use crate::tensor::Tensor;
 use kernelsmith_core::DType;
 use std::collections::BTreeMap;
@@ -188,6 +188,14 @@ impl Trainer {
     /// Launches that an epoch replays.
     pub fn launches(&self) -> usize {
         self.replay.launches()
+    }
+
+    /// The problems that an epoch computes, each with its number of launches.
+    ///
+    /// # Errors
+    /// As [`Replay::work`].
+    pub fn work(&self) -> Result<Vec<Work>> {
+        self.replay.work()
     }
 
     /// Writes the network as safetensors.

@@ -1,13 +1,22 @@
 //! A typed view of a call: what every product kernel starts from and how its rows are finished.
 
 use super::element::{Accumulator, Element};
+use crate::cpu::evaluator::Evaluator;
 use crate::cpu::kernel::{CpuCall, CpuKernelError};
+use crate::cpu::space::Space;
+use crate::cpu::tape::lane::Values;
+use crate::cpu::tape::level::Level;
+use crate::cpu::{prepared, scratch};
 use kernelsmith_core::ops::OpProblem;
 use kernelsmith_core::ops::gemm::GemmProblem;
-use kernelsmith_core::{Expr, Layout};
+use kernelsmith_core::ops::leaf::{Leaf, MAX_INPUTS};
+use kernelsmith_core::{Layout, Problem};
 use kernelsmith_kernels::Config;
 use std::marker::PhantomData;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+/// Numbers that the epilogue works on at once, where rows are shorter.
+const EPILOGUE_BLOCK: usize = 1024;
 
 /// The operands of one product as typed slices. Making one checks every size, so positions that
 /// come from the problem's layouts are inside the slices.
@@ -21,6 +30,8 @@ pub struct Args<'a, T: Element> {
     /// The epilogue's inputs, each with its layout over \[batch, m, n\].
     pub extra: Vec<(&'a [T], Layout)>,
     pub d: Output<'a, T>,
+    /// What is done to sums, over \[batch, m, n\]; `None` where nothing is.
+    epilogue: Option<Arc<Evaluator>>,
 }
 
 /// The problem of a call, or why the call is not a product.
@@ -46,6 +57,19 @@ macro_rules! for_element {
     }};
 }
 pub(super) use for_element;
+
+/// The epilogue of a problem, compiled.
+fn evaluator<T: Element>(problem: &Problem, p: &GemmProblem) -> Result<Arc<Evaluator>, CpuKernelError> {
+    let plan = prepared::plan(problem, || {
+        let leaves: Vec<Leaf> =
+            p.epilogue_inputs().into_iter().map(|(_, layout)| Leaf::new(T::DTYPE, layout)).collect();
+        if leaves.len() > MAX_INPUTS {
+            return Err(CpuKernelError(format!("an epilogue of {} inputs, at most {MAX_INPUTS}", leaves.len())));
+        }
+        Ok(Arc::new(Evaluator::new(p.expr(), Space::new(&[p.batch, p.m, p.n]), &leaves)))
+    })?;
+    Ok(Arc::clone(&plan))
+}
 
 fn typed<'a, T: Element>(name: &str, bytes: &'a [u8], layout: &Layout) -> Result<&'a [T], CpuKernelError> {
     let slice: &[T] = bytemuck::try_cast_slice(bytes).map_err(|e| view_error::<T>(name, bytes.len(), e))?;
@@ -97,6 +121,7 @@ impl<'a, T: Element> Args<'a, T> {
             .zip(&call.inputs[first..])
             .map(|((name, layout), bytes)| Ok((typed(&name, bytes, &layout)?, layout)))
             .collect::<Result<Vec<_>, CpuKernelError>>()?;
+        let epilogue = if problem.expr().is_identity() { None } else { Some(evaluator::<T>(call.problem, problem)?) };
         let size = call.output.len();
         let d: &mut [T] = bytemuck::try_cast_slice_mut(call.output).map_err(|e| view_error::<T>("d", size, e))?;
         check_span("d", d.len(), &problem.d)?;
@@ -108,6 +133,7 @@ impl<'a, T: Element> Args<'a, T> {
             c,
             extra,
             d: Output { start: d.as_mut_ptr(), len: d.len(), borrow: PhantomData },
+            epilogue,
         })
     }
 
@@ -138,7 +164,8 @@ impl<'a, T: Element> Args<'a, T> {
         unsafe { self.finish_row_shared(batch, row, column, sums) }
     }
 
-    /// [`Args::finish_row`] for several threads at once.
+    /// [`Args::finish_row`] for several threads at once. Where D's rows follow one another and there
+    /// is no C, it may be several whole rows.
     ///
     /// # Safety
     /// No two threads may finish the same element at the same time, and nobody may read the output.
@@ -161,6 +188,30 @@ impl<'a, T: Element> Args<'a, T> {
         // SAFETY: the caller keeps other threads away from these elements; they are distinct and
         // inside the buffer because `new` checked the layout.
         unsafe { self.d.write_row(start, stride, sums) }
+    }
+
+    /// [`Args::finish_row_shared`] for `rows` rows of `columns` columns; their sums are `stride` apart.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn finish_block_shared(
+        &self,
+        batch: usize,
+        (row, rows): (usize, usize),
+        (column, columns): (usize, usize),
+        sums: &mut [T::Acc],
+        stride: usize,
+    ) {
+        let p = self.problem;
+        // Whole rows that follow one another are one run for the epilogue, where nothing else is done.
+        let plain = p.d.strides()[2] == 1 && p.d.strides()[1] == p.n as isize && self.c.is_none();
+        let together = if columns == p.n && stride == p.n && plain { (EPILOGUE_BLOCK / p.n).max(1) } else { 1 };
+        for first in (0..rows).step_by(together) {
+            let rows = together.min(rows - first);
+            let count = (rows - 1) * stride + columns;
+            // SAFETY: the caller's promise.
+            unsafe { self.finish_row_shared(batch, row + first, column, &mut sums[first * stride..][..count]) };
+        }
     }
 
     /// Copies C to D, for libraries that add beta·D. Nothing where beta is 0.
@@ -203,10 +254,24 @@ impl<'a, T: Element> Args<'a, T> {
 
     /// The epilogue alone over part of a row, in place.
     pub fn apply_epilogue(&self, batch: usize, row: usize, column: usize, values: &mut [T::Acc]) {
-        let expr: &Expr = self.problem.expr();
-        expr.eval_row(values, &mut |input, out| {
-            let (slice, layout) = &self.extra[input];
-            gather(slice, layout.at(&[batch, row, column]), layout.strides()[2], out);
+        let Some(epilogue) = &self.epilogue else { return };
+        let (p, count) = (self.problem, values.len());
+        let place = epilogue.space.place((batch * p.m + row) * p.n + column, count);
+        let mut buffers = [std::ptr::null(); MAX_INPUTS];
+        for (buffer, (slice, _)) in buffers.iter_mut().zip(&self.extra) {
+            *buffer = slice.as_ptr().cast::<u8>();
+        }
+        scratch::with((epilogue.blocks() + 1) * count, |room: &mut [T::Acc]| {
+            let (out, room) = room.split_at_mut(count);
+            let (room, out) = ((room.as_mut_ptr(), count), Some(out.as_mut_ptr()));
+            let sums = Values::Run(values.as_ptr());
+            // SAFETY: `new` checked the inputs against their layouts, a slice of `T` is aligned, and
+            // there are as many blocks of `count` numbers as it needs.
+            match unsafe { epilogue.evaluate(Level::best(), &buffers, &place, sums, room, out) } {
+                Values::One(x) => values.fill(x),
+                // SAFETY: a run has as many numbers as the place; it may be `values` itself.
+                Values::Run(from) => unsafe { std::ptr::copy(from, values.as_mut_ptr(), count) },
+            }
         });
     }
 

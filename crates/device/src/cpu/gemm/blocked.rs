@@ -106,7 +106,7 @@ fn pack_b<T: Element>(
 
 /// Sums over one block of k of a strip of A with a strip of B.
 fn tile<A: Accumulator>(a: &[[A; TILE_ROWS]], b: &[[A; TILE_COLUMNS]]) -> [[A; TILE_COLUMNS]; TILE_ROWS] {
-    let mut sums = [[A::ZERO; TILE_COLUMNS]; TILE_ROWS];
+    let mut sums = [[<A as Accumulator>::ZERO; TILE_COLUMNS]; TILE_ROWS];
     for (a, b) in a.iter().zip(b) {
         for (sums, &x) in sums.iter_mut().zip(a) {
             for (sum, &y) in sums.iter_mut().zip(b) {

@@ -1,15 +1,15 @@
 //! Element types of products and the type that each accumulates in.
 
+use crate::cpu::tape::convert::Stored;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use kernelsmith_core::DType;
-use kernelsmith_core::expr::Number;
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Mul};
 
 /// The arithmetic of sums: f32, or f64 for f64 elements.
 pub trait Accumulator:
-    Number + bytemuck::Pod + Debug + PartialEq + Add<Output = Self> + AddAssign + Mul<Output = Self> + Send + Sync
+    Stored + bytemuck::Pod + Debug + PartialEq + Add<Output = Self> + AddAssign + Mul<Output = Self> + Send + Sync
 {
     const ZERO: Self;
     const ONE: Self;

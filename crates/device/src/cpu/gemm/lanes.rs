@@ -23,6 +23,21 @@ pub trait Lanes<A: Accumulator>: Copy + 'static {
     unsafe fn add(x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// The sum of the lanes, in a fixed order.
     unsafe fn sum(x: Self::Vector) -> A;
+
+    /// Turns a square of WIDTH × WIDTH numbers whose rows follow one another; rows of the result are
+    /// `to_stride` apart.
+    ///
+    /// # Safety
+    /// The CPU has this instruction set; the square can be read, the result's rows can be written.
+    #[inline(always)]
+    unsafe fn transpose(from: *const A, to: *mut A, to_stride: usize) {
+        for i in 0..Self::WIDTH {
+            for j in 0..Self::WIDTH {
+                // SAFETY: both are inside their squares.
+                unsafe { to.add(i * to_stride + j).write(from.add(j * Self::WIDTH + i).read()) };
+            }
+        }
+    }
 }
 
 /// Loads of stored elements, widened to accumulators.
@@ -115,7 +130,7 @@ pub struct Avx2;
 /// `impl Lanes` from the names of the instructions.
 #[cfg(target_arch = "x86_64")]
 macro_rules! lanes {
-    ($set:ty, $acc:ty, $vector:ty, $width:expr, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sum:expr) => {
+    ($set:ty, $acc:ty, $vector:ty, $width:expr, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sum:expr $(, $transpose:ident)?) => {
         impl Lanes<$acc> for $set {
             type Vector = $vector;
             const WIDTH: usize = $width;
@@ -149,6 +164,11 @@ macro_rules! lanes {
                 // SAFETY: the caller checked the CPU.
                 unsafe { $sum(x) }
             }
+            $(#[inline(always)]
+            unsafe fn transpose(from: *const $acc, to: *mut $acc, to_stride: usize) {
+                // SAFETY: the caller checked the CPU and vouches for the squares.
+                unsafe { $transpose(from, to, to_stride) }
+            })?
         }
     };
 }
@@ -190,6 +210,38 @@ mod x86 {
         }
     }
 
+    /// 16 × 16 numbers: squares of two and of four within the quarters of registers, then the quarters.
+    #[inline(always)]
+    unsafe fn transpose16(from: *const f32, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller checked the CPU for AVX-512F and vouches for the squares.
+        unsafe {
+            let row = |i: usize| _mm512_loadu_ps(from.add(16 * i));
+            // fours[4·g + c]: of rows 4·g … 4·g + 3 what is in column c of each quarter.
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for g in 0..4 {
+                let [a, b, c, d] = [row(4 * g), row(4 * g + 1), row(4 * g + 2), row(4 * g + 3)];
+                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                let low = |x, y| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)));
+                let high = |x, y| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)));
+                fours[4 * g] = low(ab, cd);
+                fours[4 * g + 1] = high(ab, cd);
+                fours[4 * g + 2] = low(ab_high, cd_high);
+                fours[4 * g + 3] = high(ab_high, cd_high);
+            }
+            // 0x88 takes quarters 0 and 2 of both, 0xdd quarters 1 and 3.
+            for c in 0..4 {
+                let [p, q, r, s] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+                let (even, even_2) = (_mm512_shuffle_f32x4::<0x88>(p, q), _mm512_shuffle_f32x4::<0x88>(r, s));
+                let (odd, odd_2) = (_mm512_shuffle_f32x4::<0xdd>(p, q), _mm512_shuffle_f32x4::<0xdd>(r, s));
+                _mm512_storeu_ps(to.add(c * to_stride), _mm512_shuffle_f32x4::<0x88>(even, even_2));
+                _mm512_storeu_ps(to.add((4 + c) * to_stride), _mm512_shuffle_f32x4::<0x88>(odd, odd_2));
+                _mm512_storeu_ps(to.add((8 + c) * to_stride), _mm512_shuffle_f32x4::<0xdd>(even, even_2));
+                _mm512_storeu_ps(to.add((12 + c) * to_stride), _mm512_shuffle_f32x4::<0xdd>(odd, odd_2));
+            }
+        }
+    }
+
     lanes!(
         Avx512,
         f32,
@@ -200,7 +252,8 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,
-        |x| _mm512_reduce_add_ps(x)
+        |x| _mm512_reduce_add_ps(x),
+        transpose16
     );
     lanes!(
         Avx512,

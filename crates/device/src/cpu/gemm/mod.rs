@@ -1,6 +1,6 @@
 //! Matrix products on the CPU: one file a kernel, and what they share.
 
-use super::kernel::CpuEntry;
+use super::kernel::{CpuEntry, blocks_source};
 
 mod args;
 mod blocked;
@@ -13,6 +13,7 @@ mod small_m;
 pub(super) mod team;
 #[cfg(test)]
 mod tests;
+mod tiled;
 
 /// A kernel's source with what it shares: a change in either makes tuned entries stale.
 macro_rules! source {
@@ -23,7 +24,8 @@ macro_rules! source {
             include_str!("element.rs"),
             include_str!("lanes.rs"),
             include_str!("placement.rs"),
-            include_str!("team.rs")
+            include_str!("team.rs"),
+            blocks_source!()
         )
     };
 }
@@ -33,4 +35,5 @@ pub static KERNELS: &[CpuEntry] = &[
     CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: source!("gemm_crate.rs") },
     CpuEntry { name: "openblas", run: openblas::run, source: source!("openblas.rs") },
     CpuEntry { name: "small_m", run: small_m::run, source: source!("small_m.rs") },
+    CpuEntry { name: "tiled", run: tiled::run, source: source!("tiled.rs") },
 ];

@@ -1,6 +1,6 @@
 //! Every kernel against the oracle: dtypes × layouts × edge cases × input families.
 
-use super::{KERNELS, openblas, small_m};
+use super::{KERNELS, openblas, small_m, tiled};
 use crate::cpu::kernel::{CpuCall, CpuEntry};
 use kernelsmith_core::inputs::Inputs;
 use kernelsmith_core::ops::OracleBudget;
@@ -13,6 +13,8 @@ fn kernels() -> impl Iterator<Item = &'static CpuEntry> {
     static OTHER_SETS: &[CpuEntry] = &[
         CpuEntry { name: "small_m", run: small_m::run_avx2, source: "" },
         CpuEntry { name: "small_m", run: small_m::run_portable, source: "" },
+        CpuEntry { name: "tiled", run: tiled::run_avx2, source: "" },
+        CpuEntry { name: "tiled", run: tiled::run_portable, source: "" },
     ];
     KERNELS.iter().chain(OTHER_SETS)
 }
@@ -55,6 +57,11 @@ fn configs(name: &str) -> Vec<Config> {
             "ROWS=4,UNROLL=2,THREADS=3",
             "ROWS=8,UNROLL=1,THREADS=0",
             "ROWS=16,UNROLL=1,THREADS=2",
+        ],
+        "tiled" => &[
+            "MC=24,NC=256,KC=1024,PACK_A=0,THREADS=1",
+            "MC=17,NC=32,KC=33,PACK_A=1,THREADS=2",
+            "MC=48,NC=64,KC=100,PACK_A=0,THREADS=3",
         ],
         other => panic!("no configs for {other}: add them here"),
     };
