@@ -137,7 +137,7 @@ static_assert(BM * PARTIAL <= RING, "a warp's partial tile replaces its ring");
 // What the epilogue reads, for the outputs that this block stores, in their order: C and the first inputs.
 constexpr int NEAR_C = HAS_BETA ? 1 : 0;
 constexpr int INPUTS = (int)(sizeof(Epilogue) / sizeof(Matrix<const T>));
-constexpr int NEAR_INPUTS = smaller(INPUTS, 2);
+constexpr int NEAR_INPUTS = smaller(INPUTS, 3);
 
 __device__ __forceinline__ int output_row(int o) { return D_INNER == 1 ? o % BM : o / BN; }
 __device__ __forceinline__ int output_col(int o) { return D_INNER == 1 ? o / BM : o % BN; }
@@ -184,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     extern __shared__ __align__(16) unsigned char shared_memory[];
     float* rings = reinterpret_cast<float*>(shared_memory);
     float* near = rings + WARPS * RING;                // [NEAR_C + NEAR_INPUTS][SHARE]
-    float* gathered = near + 3 * SHARE;                // [CLUSTER][SHARE]
+    float* gathered = near + 4 * SHARE;                // [CLUSTER][SHARE]
 
     asm volatile("griddepcontrol.launch_dependents;");
     if constexpr (CLUSTER > 1) cluster_arrive();

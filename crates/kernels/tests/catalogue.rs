@@ -155,6 +155,7 @@ fn sliced_keeps_to_small_products_with_a_small_space() {
         "m=8448,n=1,k=64,dtype=f32",
         "batch=528,m=8,n=8,k=64,dtype=f32",
         "m=128,n=128,k=4096,dtype=f32,layout=tt",
+        "m=256,n=128,k=10,dtype=f32",
     ] {
         let p = gemm(text);
         let space = v.space(&p, &facts).unwrap();
@@ -164,7 +165,7 @@ fn sliced_keeps_to_small_products_with_a_small_space() {
             assert!(launch.overlap && launch.grid.iter().product::<u32>() <= 528, "{config} on {text}");
         }
     }
-    for text in ["m=1024,n=1024,k=64,dtype=f32", "m=256,n=128,k=784,dtype=f16", "m=256,n=128,k=10,dtype=f32"] {
+    for text in ["m=1024,n=1024,k=64,dtype=f32", "m=256,n=128,k=784,dtype=f16"] {
         assert!(!able(text), "{text}");
     }
 }

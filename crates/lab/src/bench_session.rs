@@ -115,8 +115,8 @@ impl BenchSession {
         self.device.trim();
         let mut fixtures = Vec::new();
         if let [problem] = work.steps() {
-            for family in gate::SCREEN {
-                fixtures.push(Fixture::new(&self.device, problem, family, OracleBudget::default(), false)?);
+            for family in gate::screen(problem) {
+                fixtures.push(Fixture::new(&self.device, problem, *family, OracleBudget::default(), false)?);
             }
         }
         let sets = Sets::new(&self.device, work)?;

@@ -43,7 +43,8 @@ impl Optimizer for Sgd {
                 continue;
             };
             let (moved, kept) = if keeps_position(p) {
-                (p.sub(&step)?.add(&p.sub(old)?.mul(self.momentum)?)?, p.clone())
+                // What is as large as the parameter comes first: kernels fetch early inputs ahead.
+                (p.add(&p.sub(old)?.mul(self.momentum)?)?.sub(&step)?, p.clone())
             } else {
                 let step = step.add(&old.mul(self.momentum)?)?;
                 (p.sub(&step)?, step)

@@ -67,6 +67,8 @@ pub struct Trainer {
     parameters: usize,
     train_len: usize,
     done: usize,
+    /// The next epoch's order: made while the device is busy with this one.
+    next: Vec<i32>,
     replay: Replay,
 }
 
@@ -109,8 +111,7 @@ impl Trainer {
         let state: Vec<Tensor> = parameters.iter().cloned().chain(optimizer.start(&parameters)?).collect();
         let (train_images, train_labels) = (images(&data.train.images, device)?, labels(&data.train, device)?);
         let batches = data.train.len() / batch;
-        let order =
-            Tensor::from_vec(permutation(data.train.len(), 0)[..batches * batch].to_vec(), &[batches * batch], device)?;
+        let order = Tensor::from_vec(order_of(data.train.len(), &options, 0), &[batches * batch], device)?;
         let rates = Tensor::zeros(&[batches], DType::F32, device)?;
         let replay = Replay::record(device, &state, &[order, rates], |state, inputs| {
             let images = train_images.index_select(0, &inputs[0])?;
@@ -127,6 +128,7 @@ impl Trainer {
             Ok(Traced { state, outputs: vec![total.mul(1.0 / batches as f64)?] })
         })?;
         Ok(Trainer {
+            next: order_of(data.train.len(), &options, 0),
             options,
             device: device.clone(),
             network,
@@ -158,16 +160,16 @@ impl Trainer {
     /// # Errors
     /// What launching or reading fails with.
     pub fn train(&mut self) -> Result<f64> {
-        let Options { batch, epochs, seed, rate, .. } = self.options;
+        let Options { batch, epochs, rate, .. } = self.options;
         let batches = self.train_len / batch;
-        let mut order = permutation(self.train_len, seed.wrapping_add(self.done as u64));
-        order.truncate(batches * batch);
+        let order = std::mem::take(&mut self.next);
         let schedule = Schedule::Cosine { rate, steps: epochs * batches };
         let rates = (0..batches).map(|i| schedule.rate(self.done * batches + i) as f32).collect();
         let order = Tensor::from_vec(order, &[batches * batch], &self.device)?;
         let rates = Tensor::from_vec::<f32>(rates, &[batches], &self.device)?;
         self.replay.run(&[order, rates])?;
         self.done += 1;
+        self.next = order_of(self.train_len, &self.options, self.done);
         self.replay.outputs()[0].to_scalar()
     }
 
@@ -207,6 +209,13 @@ impl Trainer {
         let about = [("model", "mlp"), ("data", "mnist")].map(|(k, v)| (k.to_string(), v.to_string()));
         nn::save(&mut self.network, path, &BTreeMap::from(about))
     }
+}
+
+/// The order of the images in an epoch: whole batches of them.
+fn order_of(images: usize, options: &Options, epoch: usize) -> Vec<i32> {
+    let mut order = permutation(images, options.seed.wrapping_add(epoch as u64));
+    order.truncate(images / options.batch * options.batch);
+    order
 }
 
 /// One batch: the new parameters and the optimiser's new state, and the losses of its rows added
