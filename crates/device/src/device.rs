@@ -179,10 +179,15 @@ impl Device {
     /// have drained: earlier work on it may still use the memory.
     pub fn alloc_on(&self, queue: &Queue, bytes: usize) -> Result<Buffer> {
         let total = self.0.facts.memory_bytes.max(0) as usize;
-        let live = self.0.pool.stats().bytes_live;
-        let full = || DeviceError::OutOfMemory { device: self.id().to_string(), requested: bytes, live, total };
+        let full = || {
+            let stats = self.0.pool.stats();
+            let (live, held) = (stats.bytes_live, stats.bytes_held);
+            DeviceError::OutOfMemory { device: self.id().to_string(), requested: bytes, live, held, total }
+        };
         // The CPU's allocator promises memory that the machine does not have: ask first.
+        let live = self.0.pool.stats().bytes_live;
         if bytes > total.saturating_sub(live) {
+            self.trim();
             return Err(full());
         }
         let block = self.0.pool.acquire(bytes, queue.id(), &self.0.backend).ok_or_else(full)?;

@@ -10,8 +10,11 @@ pub enum DeviceError {
     /// The device does not exist here; the text says why in one line.
     #[error("{device} is not available: {reason}")]
     Unavailable { device: String, reason: String },
-    #[error("out of memory on {device}: asked for {requested} bytes, {live} are in use, the device has {total}")]
-    OutOfMemory { device: String, requested: usize, live: usize, total: usize },
+    /// What was held for reuse had been given back before; `held` is what could not be.
+    #[error(
+        "out of memory on {device}: asked for {requested} bytes, {live} are in use, {held} held for reuse, the device has {total}"
+    )]
+    OutOfMemory { device: String, requested: usize, live: usize, held: usize, total: usize },
     #[error("compiling {what} failed: {log}")]
     Compile { what: String, log: String },
     #[error("launching {what} failed: {reason}")]

@@ -108,6 +108,7 @@ impl BenchSession {
                 device: self.device.id().to_string(),
                 requested: need,
                 live: 0,
+                held: 0,
                 total,
             });
         }

@@ -268,6 +268,8 @@ fn tensors_larger_than_the_device() {
     let d = device();
     let keep = Tensor::ones(&[1024], DType::F32, &d).unwrap();
     keep.realize().unwrap();
+    // Held for reuse: given back before the error.
+    Tensor::ones(&[1 << 20], DType::F32, &d).unwrap().realize().unwrap();
     let n = 1usize << 45;
     for large in [
         Tensor::zeros(&[n], DType::F32, &d).unwrap(),
@@ -276,8 +278,8 @@ fn tensors_larger_than_the_device() {
         keep.pad(0, 0, n - 1024).unwrap(),
     ] {
         let error = fails(large.realize(), &[&(4 * n).to_string(), "4096"]);
-        let Error::Device(DeviceError::OutOfMemory { requested, live, .. }) = error else { panic!("{error:?}") };
-        assert_eq!((requested, live), (4 * n, 4096));
+        let Error::Device(DeviceError::OutOfMemory { requested, live, held, .. }) = error else { panic!("{error:?}") };
+        assert_eq!((requested, live, held), (4 * n, 4096, 0));
         assert!(!large.is_realized());
     }
     // Reducing what never has a buffer needs none.
