@@ -110,6 +110,49 @@ fn joins_write_where_they_belong() {
     assert_eq!(padded.to_vec::<f32>().unwrap(), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
 }
 
+/// What others read too is computed in its place, not copied there; once, where it is joined twice.
+#[test]
+fn parts_that_others_read_are_computed_where_they_are_joined() {
+    let d = device();
+    let numbers: Vec<f32> = (0..24).map(|i| i as f32 / 7.0 - 1.5).collect();
+    let x = tensor(&numbers, &[6, 4], &d);
+    let (a, b) = (x.softmax(1).unwrap(), x.slice(0, ..2).unwrap().softmax(1).unwrap());
+    let values = |t: &Tensor| t.to_vec::<f32>().unwrap();
+    let wanted: Vec<f32> =
+        [values(&a), values(&b), values(&b).into_iter().map(|x| 2.0 * x).collect()].into_iter().flatten().collect();
+    // Two softmaxes, two sums, the doubled part; it reads a piece of what is joined first, so that
+    // this one is not a piece of what the doubled part is written to: one copy.
+    let replay = kernelsmith::Replay::record(&d, &[], &[x.clone()], |_, inputs| {
+        let x = &inputs[0];
+        let (a, b) = (x.softmax(1)?, x.slice(0, ..2)?.softmax(1)?);
+        let joined = Tensor::concat(&[&a, &b], 0)?;
+        let nested = Tensor::concat(&[&joined, &b.mul(2.0)?], 0)?;
+        Ok(kernelsmith::Traced { state: Vec::new(), outputs: vec![a.sum(&[1])?, nested.sum(&[1])?, nested] })
+    })
+    .unwrap();
+    assert_eq!(replay.launches(), 6);
+    for round in 0..2 {
+        replay.run(std::slice::from_ref(&x)).unwrap();
+        let [sums, last, nested] = replay.outputs() else { panic!("three outputs") };
+        assert_eq!(values(nested), wanted, "round {round}");
+        let rows: Vec<f32> = wanted.chunks(4).map(|r| r.iter().sum()).collect();
+        assert!(values(last).iter().zip(&rows).all(|(x, y)| (x - y).abs() < 1e-6));
+        assert!(values(sums).iter().all(|x| (x - 1.0).abs() < 1e-6));
+    }
+    // Without a graph, where the part is asked for itself: it keeps a buffer of its own.
+    let joined = Tensor::concat(&[&a.mul(1.0).unwrap(), &b], 0).unwrap();
+    assert_eq!(values(&joined.slice(0, ..8).unwrap().contiguous().unwrap()), wanted[..32]);
+    let part = x.exp().unwrap();
+    let both = Tensor::concat(&[&part, &part], 0).unwrap();
+    Tensor::realize_all(&[&part, &both]).unwrap();
+    assert_eq!(values(&both), [values(&part), values(&part)].concat());
+    // Joined twice: it keeps its own buffer and is copied to both places.
+    let (part, other) = (x.softmax(1).unwrap(), x.log_softmax(1).unwrap());
+    let twice = Tensor::concat(&[&part, &other, &part], 0).unwrap();
+    assert_eq!(twice.plan().unwrap().len(), 4);
+    assert_eq!(values(&twice)[48..], values(&part));
+}
+
 #[test]
 fn whole_numbers_stay_whole_inside_a_chain() {
     let d = device();

@@ -8,7 +8,7 @@
 
 use super::compose::compose;
 use super::graph::{Edge, Graph, Item};
-use super::{Plan, Read, Slot, Step};
+use super::{Plan, Read, Slot, Step, join};
 use crate::error::{Error, Result};
 use crate::node::NodeOp;
 use crate::tensor::lowest;
@@ -95,10 +95,16 @@ pub(super) fn plan(graph: &Graph, copies_forbidden: bool) -> Result<Plan> {
         }
     }
     let roots = graph.roots.iter().map(|r| builder.hold(*r)).collect::<Result<Vec<_>>>()?;
-    let Builder { steps, mut slots, .. } = builder;
+    let Builder { mut steps, mut slots, .. } = builder;
+    join::join(&mut steps, &mut slots, &roots);
     for (i, step) in steps.iter().enumerate() {
         for read in &step.reads {
-            slots[read.slot].last_read = Some(i);
+            // Whoever reads a piece needs the whole.
+            let mut slot = Some(read.slot);
+            while let Some(at) = slot {
+                slots[at].last_read = Some(i);
+                slot = slots[at].inside.map(|inside| inside.slot);
+            }
         }
     }
     for root in &roots {
@@ -119,7 +125,7 @@ impl<'a> Builder<'a> {
 
     fn new_slot(&mut self, item: &Item, source: Option<usize>) -> usize {
         let bytes = item.node.layout.len().saturating_mul(item.node.dtype.bytes());
-        self.slots.push(Slot { bytes, source, last_read: None });
+        self.slots.push(Slot { bytes, source, last_read: None, inside: None });
         self.slots.len() - 1
     }
 

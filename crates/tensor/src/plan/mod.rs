@@ -1,11 +1,12 @@
 //! Plans: the launches, copies and buffers that expressions need, printable before anything runs.
 //!
-//! `graph.rs` takes a snapshot of the nodes and a key; `fuse.rs` turns it into steps; `run.rs`
-//! allocates and launches; `show.rs` prints.
+//! `graph.rs` takes a snapshot of the nodes and a key; `fuse.rs` turns it into steps; `join.rs` lets
+//! parts be computed where they are joined; `run.rs` allocates and launches; `show.rs` prints.
 
 mod compose;
 mod fuse;
 mod graph;
+mod join;
 mod run;
 mod show;
 
@@ -65,6 +66,16 @@ pub(crate) struct Slot {
     pub source: Option<usize>,
     /// The last step that reads it; none for what is asked for and for sources.
     pub last_read: Option<usize>,
+    /// The buffer that it is a piece of.
+    pub inside: Option<Inside>,
+}
+
+/// A piece of another slot's buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Inside {
+    pub slot: usize,
+    /// Bytes from its start.
+    pub offset: usize,
 }
 
 /// Plans that were made, by the key of their graph.

@@ -1,7 +1,7 @@
 //! Running a plan: buffers from the pool, launches in order, temporaries given back in order.
 
 use super::graph::Graph;
-use super::{Plan, Step};
+use super::{Plan, Slot, Step};
 use crate::device::Device;
 use crate::error::Result;
 use kernelsmith_device::{Buffer, Executable};
@@ -29,13 +29,29 @@ fn sources(graph: &Graph, plan: &Plan) -> Vec<Option<Buffer>> {
     plan.slots.iter().map(|s| s.source.and_then(|item| graph.items[item].node.buffer().cloned())).collect()
 }
 
+/// Makes the buffer of a slot, or of what it is a piece of, where there is none yet.
+fn provide(
+    plan: &Plan,
+    slots: &mut [Option<Buffer>],
+    slot: usize,
+    alloc: &mut dyn FnMut(usize) -> Result<Buffer>,
+) -> Result<Buffer> {
+    if let Some(buffer) = &slots[slot] {
+        return Ok(buffer.clone());
+    }
+    let buffer = match plan.slots[slot].inside {
+        Some(inside) => provide(plan, slots, inside.slot, alloc)?.slice(inside.offset, plan.slots[slot].bytes)?,
+        None => alloc(slot)?,
+    };
+    slots[slot] = Some(buffer.clone());
+    Ok(buffer)
+}
+
 /// Launches every step and hands the results to the nodes that were asked for.
 pub(super) fn run(graph: &Graph, plan: &Plan, device: &Device) -> Result<()> {
     let mut slots = sources(graph, plan);
     for (i, step) in plan.steps.iter().enumerate() {
-        if slots[step.writes].is_none() {
-            slots[step.writes] = Some(device.0.raw.alloc(plan.slots[step.writes].bytes)?);
-        }
+        provide(plan, &mut slots, step.writes, &mut |slot| Ok(device.0.raw.alloc(plan.slots[slot].bytes)?))?;
         device.0.dispatcher.run(&device.0.queue, &step.problem, &operands(graph, step, &slots)?)?;
         // The pool hands the memory out again in the queue's order.
         for read in &step.reads {
@@ -67,21 +83,18 @@ pub(super) fn record(graph: &Graph, plan: &Plan, device: &Device) -> Result<Laun
     let mut free: HashMap<usize, Vec<Buffer>> = HashMap::new();
     let mut launches = Vec::with_capacity(plan.steps.len());
     for (i, step) in plan.steps.iter().enumerate() {
-        if slots[step.writes].is_none() {
-            let bytes = plan.slots[step.writes].bytes;
-            let kept = plan.slots[step.writes].last_read.is_none();
-            let reused = if kept { None } else { free.get_mut(&bytes).and_then(Vec::pop) };
-            slots[step.writes] = Some(match reused {
-                Some(buffer) => buffer,
-                None => device.0.raw.alloc(bytes)?,
-            });
-        }
+        provide(plan, &mut slots, step.writes, &mut |slot| {
+            let Slot { bytes, last_read, .. } = plan.slots[slot];
+            let reused = if last_read.is_none() { None } else { free.get_mut(&bytes).and_then(Vec::pop) };
+            reused.map_or_else(|| Ok(device.0.raw.alloc(bytes)?), Ok)
+        })?;
         launches.push((device.0.dispatcher.executable(&step.problem)?, operands(graph, step, &slots)?));
         for read in &step.reads {
             let slot = &plan.slots[read.slot];
             if slot.last_read == Some(i)
                 && let Some(buffer) = slots[read.slot].take()
                 && slot.source.is_none()
+                && slot.inside.is_none()
             {
                 free.entry(slot.bytes).or_default().push(buffer);
             }

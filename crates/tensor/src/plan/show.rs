@@ -79,7 +79,7 @@ impl Plan {
     }
 
     fn summary(&self) -> String {
-        let temporary = self.slots.iter().filter(|s| s.source.is_none() && s.last_read.is_some());
+        let temporary = self.slots.iter().filter(|s| s.source.is_none() && s.inside.is_none() && s.last_read.is_some());
         let bytes: usize = temporary.clone().map(|s| s.bytes).sum();
         format!(
             "{} launches; {} reads stayed views; {} bytes copied to change layouts; {} temporary buffers of {} bytes in all\n",

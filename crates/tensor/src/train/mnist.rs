@@ -117,15 +117,18 @@ impl Trainer {
             let images = train_images.index_select(0, &inputs[0])?;
             let labels = train_labels.index_select(0, &inputs[0])?;
             let mut state = state.to_vec();
-            let mut losses: Option<Tensor> = None;
+            let mut logits = Vec::with_capacity(batches);
             for i in 0..batches {
                 let rows = i * batch..(i + 1) * batch;
                 let (x, y) = (images.slice(0, rows.clone())?, labels.slice(0, rows)?);
                 let rate = inputs[1].select(0, i)?;
-                state = step(&mut network, optimizer, (&x, &y), &rate, &state, &mut losses)?;
+                let (next, seen) = step(&mut network, optimizer, (&x, &y), &rate, &state)?;
+                state = next;
+                logits.push(seen);
             }
-            let total = losses.map_or_else(|| Tensor::zeros(&[], DType::F32, device), |l| l.mean(&[]))?;
-            Ok(Traced { state, outputs: vec![total.mul(1.0 / batches as f64)?] })
+            // The losses of an epoch are one launch at its end.
+            let logits = Tensor::concat(&logits.iter().collect::<Vec<_>>(), 0)?;
+            Ok(Traced { state, outputs: vec![logits.cross_entropy_rows(&labels)?.mean(&[])?] })
         })?;
         Ok(Trainer {
             next: order_of(data.train.len(), &options, 0),
@@ -218,27 +221,22 @@ fn order_of(images: usize, options: &Options, epoch: usize) -> Vec<i32> {
     order
 }
 
-/// One batch: the new parameters and the optimiser's new state, and the losses of its rows added
-/// to those so far.
+/// One batch: the new parameters with the optimiser's new state, and what the network said of it.
 fn step(
     network: &mut Sequential,
     optimizer: Sgd,
     (x, y): (&Tensor, &Tensor),
     rate: &Tensor,
     state: &[Tensor],
-    losses: &mut Option<Tensor>,
-) -> Result<Vec<Tensor>> {
+) -> Result<(Vec<Tensor>, Tensor)> {
     let count = nn::parameters(network)?.len();
     let variables = state[..count].iter().map(Tensor::variable).collect::<Result<Vec<_>>>()?;
     nn::set_parameters(network, &variables)?;
-    let rows = network.forward(x, Mode::Evaluate)?.cross_entropy_rows(y)?;
-    let gradients = grad(&rows.mean(&[])?, &variables.iter().collect::<Vec<_>>())?;
-    *losses = Some(match losses.take() {
-        Some(sum) => rows.add(&sum)?,
-        None => rows,
-    });
+    let logits = network.forward(x, Mode::Evaluate)?;
+    let loss = logits.cross_entropy_rows(y)?.mean(&[])?;
+    let gradients = grad(&loss, &variables.iter().collect::<Vec<_>>())?;
     let update = optimizer.update(&variables, &gradients, &state[count..], rate)?;
-    Ok(update.parameters.into_iter().chain(update.state).collect())
+    Ok((update.parameters.into_iter().chain(update.state).collect(), logits))
 }
 
 fn classify(network: &Sequential, images: &Tensor) -> Result<Vec<u8>> {
