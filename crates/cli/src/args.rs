@@ -107,17 +107,23 @@ pub struct TuneArgs {
 
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Op of the problem
-    pub op: String,
+    /// Op of the problem, or the one to take from the spec
+    pub op: Option<String>,
     /// The problem, as m=1,n=9728,k=896,dtype=f16,layout=nt
-    #[arg(long)]
-    pub problem: String,
+    #[arg(long, required_unless_present = "spec")]
+    pub problem: Option<String>,
+    /// Each problem of a spec file, or of a built-in one
+    #[arg(long, conflicts_with_all = ["problem", "candidate"])]
+    pub spec: Option<String>,
     /// The candidate, as name or name[A=1,B=2]; what dispatch picks when not given
     #[arg(long)]
     pub candidate: Option<String>,
     /// What to race against: `baseline` (the vendors' best) or a candidate
     #[arg(long, default_value = "baseline")]
     pub vs: String,
+    /// A program to race against as well, as "python3 tools/peer_torch.py"
+    #[arg(long, value_name = "COMMAND")]
+    pub peer: Vec<String>,
     #[arg(long, env = "KERNELSMITH_DEVICE")]
     pub device: Option<String>,
     #[command(flatten)]

@@ -2,7 +2,8 @@
 
 use crate::evidence::{TelemetryRecord, Verdict};
 use crate::gate::{self, Fixture, Outcome};
-use crate::timer::{Bench, Mode, Sets, Timer, TimerError, floor_us};
+use crate::peer::{Peer, PeerError, PeerReport};
+use crate::timer::{Bench, HOT_SHARE, Mode, Sets, Timer, TimerError, floor_us};
 use crate::work::Work;
 use kernelsmith_core::Problem;
 use kernelsmith_core::inputs::hash;
@@ -49,8 +50,11 @@ impl Screened {
 /// Outcome of a race in one mode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Raced {
-    /// Contender → block → µs a launch.
+    /// Contender → block → µs a launch; the peers that took part come after the contenders.
     pub samples_us: Vec<Vec<f64>>,
+    pub peers: Vec<PeerReport>,
+    /// Peers that did not, and why.
+    pub left_out: Vec<String>,
     /// Contenders whose timed launches were wrong or implausible, and why.
     pub disqualified: Vec<(usize, Verdict, String)>,
     pub launches_per_sample: usize,
@@ -66,6 +70,8 @@ pub struct BenchSession {
     catalogue: Catalogue,
     timer: Timer,
     state: Option<State>,
+    /// External programs that raced before; they stay, for their libraries take long to load.
+    peers: Vec<Peer>,
 }
 
 struct State {
@@ -85,7 +91,7 @@ impl BenchSession {
     /// Opens the timer; refuses where its self-test fails.
     pub fn new(device: Device, catalogue: Catalogue) -> Result<Self, TimerError> {
         let timer = Timer::new(&device)?;
-        Ok(BenchSession { device, catalogue, timer, state: None })
+        Ok(BenchSession { device, catalogue, timer, state: None, peers: Vec::new() })
     }
 
     pub fn timer(&self) -> &Timer {
@@ -199,11 +205,62 @@ impl BenchSession {
         &mut self,
         work: &Work,
         contenders: &[Vec<Candidate>],
+        peers: &[String],
         mode: Mode,
         budget: Duration,
         seed: u64,
     ) -> Result<Raced, DeviceError> {
         self.prepare_state(work)?;
+        let (mut running, mut reports, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for command in peers {
+            match self.enter(command, work, mode) {
+                Ok((peer, report)) => {
+                    running.push(peer);
+                    reports.push(report);
+                }
+                Err(error) => left_out.push(error.to_string()),
+            }
+        }
+        let raced = self.race_beside(work, contenders, &mut running, reports, mode, budget, seed);
+        self.peers.extend(running);
+        raced.map(|raced| Raced { left_out, ..raced })
+    }
+
+    /// A peer that is ready for the work, and what was found when it was checked.
+    fn enter(&mut self, command: &str, work: &Work, mode: Mode) -> Result<(Peer, PeerReport), PeerError> {
+        let [problem] = work.steps() else {
+            let reason = "a chain of problems".to_string();
+            return Err(PeerError::Unsupported { command: command.to_string(), reason });
+        };
+        let mut peer = match self.peers.iter().position(|p| p.command() == command) {
+            Some(at) => self.peers.swap_remove(at),
+            None => Peer::start(command)?,
+        };
+        let cache = self.device.facts().l2_bytes.max(1) as usize;
+        let entered = peer.prepare(&self.device.id().to_string(), problem, mode, (2 * cache, cache / HOT_SHARE));
+        let report = entered.and_then(|name| Ok(PeerReport { name, error_over_bound: peer.check(problem)? }));
+        match report {
+            Ok(report) => Ok((peer, report)),
+            // It said no: the next problem may suit it.
+            Err(error @ PeerError::Unsupported { .. }) => {
+                self.peers.push(peer);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the race's own, and the peers that are ready for it")]
+    fn race_beside(
+        &mut self,
+        work: &Work,
+        contenders: &[Vec<Candidate>],
+        peers: &mut Vec<Peer>,
+        reports: Vec<PeerReport>,
+        mode: Mode,
+        budget: Duration,
+        seed: u64,
+    ) -> Result<Raced, DeviceError> {
         let Some(state) = &self.state else {
             return Err(DeviceError::NotOffered { what: work.to_string(), reason: "no state".into() });
         };
@@ -216,7 +273,9 @@ impl BenchSession {
             benches.push(Bench::new(&self.timer, &executables, sets)?);
         }
         let mut out = Raced {
-            samples_us: vec![Vec::new(); benches.len()],
+            samples_us: vec![Vec::new(); benches.len() + peers.len()],
+            peers: reports,
+            left_out: Vec::new(),
             disqualified: Vec::new(),
             launches_per_sample: benches.iter().map(|b| b.launches(mode)).max().unwrap_or(0),
             sets: sets.len(),
@@ -231,11 +290,21 @@ impl BenchSession {
         let mut block = 0u64;
         // One extra block warms everything and is thrown away.
         while block <= MIN_BLOCKS || (block <= MAX_BLOCKS && start.elapsed() < budget) {
-            let mut order: Vec<usize> = (0..benches.len()).collect();
+            let mut order: Vec<usize> = (0..benches.len() + peers.len()).collect();
             for i in (1..order.len()).rev() {
                 order.swap(i, (hash(seed ^ block, i as u64) % (i as u64 + 1)) as usize);
             }
             for &c in &order {
+                if let Some(peer) = c.checked_sub(benches.len()) {
+                    let us = peers[peer].sample().map_err(|e| DeviceError::Launch {
+                        what: out.peers[peer].name.clone(),
+                        reason: e.to_string(),
+                    })?;
+                    if block > 0 {
+                        out.samples_us[c].push(us);
+                    }
+                    continue;
+                }
                 let us = benches[c].sample(&self.timer, sets, mode)?;
                 if block > 0 {
                     out.samples_us[c].push(us);

@@ -6,6 +6,7 @@ pub mod client;
 pub mod compare;
 pub mod evidence;
 pub mod gate;
+pub mod peer;
 pub mod protocol;
 pub mod provenance;
 pub mod race;

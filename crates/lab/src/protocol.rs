@@ -37,11 +37,12 @@ pub enum Request {
         problem: String,
         candidate: String,
     },
-    /// Contenders are lists of candidates, one a step.
+    /// Contenders are lists of candidates, one a step; peers are command lines of programs.
     Race {
         op: String,
         problem: String,
         contenders: Vec<Vec<String>>,
+        peers: Vec<String>,
         mode: String,
         budget_ms: u64,
         seed: u64,

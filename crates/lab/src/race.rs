@@ -33,10 +33,6 @@ impl Contender {
     pub fn name(&self) -> String {
         self.steps.iter().map(|c| c.to_string()).collect::<Vec<_>>().join(" > ")
     }
-
-    fn record(&self, samples: &[f64]) -> ContenderRecord {
-        ContenderRecord { candidate: self.name(), role: self.role.to_string(), samples_us: samples.to_vec() }
-    }
 }
 
 /// What a race is for.
@@ -88,18 +84,20 @@ pub fn gate_one(
     })
 }
 
-/// A race between named candidates outside a sweep: `smith bench`.
+/// A race between named candidates and external programs outside a sweep: `smith bench`. The last
+/// of what it returns are notes on the programs.
 pub fn duel(
     worker: &mut Worker,
     device: &Device,
     work: &Work,
     candidate: Vec<Candidate>,
     baselines: Vec<Vec<Candidate>>,
+    peers: &[String],
     mode: Mode,
-) -> Result<(Option<RaceRecord>, ResultRecord), WorkerError> {
+) -> Result<(Option<RaceRecord>, ResultRecord, Vec<String>), WorkerError> {
     let mut contenders = vec![Contender { steps: candidate, role: "candidate" }];
     contenders.extend(baselines.into_iter().map(|steps| Contender { steps, role: "baseline" }));
-    race(worker, device, work, &contenders, mode, LONGEST, Purpose::Judge)
+    race_beside(worker, device, work, &contenders, peers, mode, LONGEST, Purpose::Judge)
 }
 
 /// A row with nothing in it yet.
@@ -140,18 +138,37 @@ pub fn race(
     budget: Duration,
     purpose: Purpose,
 ) -> Result<(Option<RaceRecord>, ResultRecord), WorkerError> {
+    let (record, result, _) = race_beside(worker, device, work, contenders, &[], mode, budget, purpose)?;
+    Ok((record, result))
+}
+
+#[allow(clippy::too_many_arguments, reason = "a race's own, and the peers' commands")]
+fn race_beside(
+    worker: &mut Worker,
+    device: &Device,
+    work: &Work,
+    contenders: &[Contender],
+    peers: &[String],
+    mode: Mode,
+    budget: Duration,
+    purpose: Purpose,
+) -> Result<(Option<RaceRecord>, ResultRecord, Vec<String>), WorkerError> {
     let mut published = empty_result(device, work, mode);
     if contenders.is_empty() {
-        return Ok((None, published));
+        return Ok((None, published, Vec::new()));
     }
     // The first baseline runs twice: the second time it is the control.
     let control = contenders.iter().position(|c| c.role == "baseline").unwrap_or(0);
-    let mut lines: Vec<Contender> = contenders.to_vec();
-    lines.push(Contender { steps: contenders[control].steps.clone(), role: "control" });
+    let mut steps: Vec<&Contender> = contenders.iter().collect();
+    let repeated = Contender { steps: contenders[control].steps.clone(), role: "control" };
+    steps.push(&repeated);
+    let mut lines: Vec<(String, &'static str)> = steps.iter().map(|c| (c.name(), c.role)).collect();
+    let repeat = lines.len() - 1;
     let request = Request::Race {
         op: work.op().to_string(),
         problem: work.to_string(),
-        contenders: lines.iter().map(|l| l.steps.iter().map(|c| c.to_string()).collect()).collect(),
+        contenders: steps.iter().map(|l| l.steps.iter().map(|c| c.to_string()).collect()).collect(),
+        peers: peers.to_vec(),
         mode: mode.name().to_string(),
         budget_ms: budget.as_millis() as u64,
         seed: crate::secret::seed(),
@@ -160,7 +177,7 @@ pub fn race(
         op: work.op().to_string(),
         problem: work.to_string(),
         mode: mode.name().to_string(),
-        contenders: lines.iter().map(|l| l.record(&[])).collect(),
+        contenders: lines.iter().map(|l| contender_record(l, &[])).collect(),
         selection_blocks: 0,
         launches_per_sample: 0,
         sets: 0,
@@ -177,13 +194,18 @@ pub fn race(
         // Every contender passed the gate; a race that dies does not say which one did it.
         Err(error) => {
             record.error = Some(error.to_string());
-            return Ok((Some(record), published));
+            return Ok((Some(record), published, Vec::new()));
         }
     };
+    lines.extend(raced.peers.iter().map(|p| (p.name.clone(), "baseline")));
+    let mut notes = raced.left_out.clone();
+    for peer in raced.peers.iter().filter(|p| p.error_over_bound.is_some_and(|e| !(e <= 1.0))) {
+        notes.push(format!("{} is {:.3} of the error bound off", peer.name, peer.error_over_bound.unwrap_or(f64::NAN)));
+    }
     let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);
     let blocks = raced.samples_us.iter().map(Vec::len).min().unwrap_or(0);
-    let selection = if contenders.len() > 1 { blocks / 3 } else { 0 };
-    record.contenders = lines.iter().zip(&raced.samples_us).map(|(l, samples)| l.record(samples)).collect();
+    let selection = if contenders.len() + raced.peers.len() > 1 { blocks / 3 } else { 0 };
+    record.contenders = lines.iter().zip(&raced.samples_us).map(|(l, samples)| contender_record(l, samples)).collect();
     record.selection_blocks = selection;
     record.launches_per_sample = raced.launches_per_sample;
     (record.sets, record.set_bytes, record.flushed) = (raced.sets, raced.set_bytes, raced.flushed);
@@ -192,7 +214,7 @@ pub fn race(
         .disqualified
         .iter()
         .map(|(c, verdict, reason)| DisqualifiedRecord {
-            candidate: lines[*c].name(),
+            candidate: lines[*c].0.clone(),
             verdict: *verdict,
             reason: reason.clone(),
         })
@@ -200,22 +222,22 @@ pub fn race(
     let select = |c: &usize| median(&raced.samples_us[*c][..selection.max(1).min(blocks)]);
     let publish = |c: usize| &raced.samples_us[c][selection..blocks];
     let fastest = |role: &str| {
-        let items = (0..lines.len()).filter(|c| lines[*c].role == role && !out(*c));
+        let items = (0..lines.len()).filter(|c| lines[*c].1 == role && !out(*c));
         items.min_by(|a, b| select(a).total_cmp(&select(b)))
     };
     let (own, baseline) = (fastest("candidate"), fastest("baseline"));
     let ratio = |over: usize, under: usize| paired_ratio(publish(over), publish(under));
     // The control pairs with the baseline that it repeats.
-    let noise: Option<Interval> = (!out(lines.len() - 1) && !out(control)).then(|| ratio(lines.len() - 1, control));
+    let noise: Option<Interval> = (!out(repeat) && !out(control)).then(|| ratio(repeat, control));
     let loses = |o: usize, b: usize| select(&b) < 0.985 * select(&o) || verdict(ratio(b, o), noise) == "slower";
     let winner = match (own, baseline) {
         (Some(o), Some(b)) if purpose == Purpose::Tune && loses(o, b) => Some(b),
         (Some(o), _) => Some(o),
         (None, b) => b.filter(|_| purpose == Purpose::Tune),
     };
-    let Some(w) = winner else { return Ok((Some(record), published)) };
+    let Some(w) = winner else { return Ok((Some(record), published, notes)) };
     let us = median(publish(w));
-    published.candidate = Some(lines[w].name());
+    published.candidate = Some(lines[w].0.clone());
     published.us = Some(us);
     published.gflops = Some(work.flops() / us / 1e3);
     published.roofline = timer::roofline_us(device, work).map(|r| r / us);
@@ -225,10 +247,14 @@ pub fn race(
         // The vendor's own candidate against itself: the control says how far apart that is.
         let itself = noise.unwrap_or(Interval { value: 1.0, low: 1.0, high: 1.0 });
         let r = if b == w { itself } else { ratio(b, w) };
-        published.baseline = Some(lines[b].name());
+        published.baseline = Some(lines[b].0.clone());
         published.baseline_us = Some(median(publish(b)));
         (published.ratio, published.ratio_low, published.ratio_high) = (Some(r.value), Some(r.low), Some(r.high));
         published.verdict = if b == w { "same".to_string() } else { verdict(r, noise).to_string() };
     }
-    Ok((Some(record), published))
+    Ok((Some(record), published, notes))
+}
+
+fn contender_record((name, role): &(String, &'static str), samples: &[f64]) -> ContenderRecord {
+    ContenderRecord { candidate: name.clone(), role: role.to_string(), samples_us: samples.to_vec() }
 }

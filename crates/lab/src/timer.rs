@@ -43,7 +43,7 @@ pub enum TimerError {
 }
 
 /// Outputs of hot launches may take up this share of the last-level cache: one part in so many.
-const HOT_SHARE: usize = 8;
+pub const HOT_SHARE: usize = 8;
 
 /// Sets at most: more would only cost memory for graph nodes.
 const MAX_SETS: usize = 512;

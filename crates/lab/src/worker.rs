@@ -69,12 +69,12 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
                 skipped: o.skipped,
             }
         }
-        Request::Race { op, problem, contenders, mode, budget_ms, seed } => {
+        Request::Race { op, problem, contenders, peers, mode, budget_ms, seed } => {
             let work = Work::parse(&op, &problem)?;
             let parse = |steps: &Vec<String>| steps.iter().map(|c| c.parse()).collect::<Result<Vec<Candidate>, _>>();
             let contenders = contenders.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
             let mode = if mode == "hot" { Mode::Hot } else { Mode::Cold };
-            let result = session.race(&work, &contenders, mode, Duration::from_millis(budget_ms), seed)?;
+            let result = session.race(&work, &contenders, &peers, mode, Duration::from_millis(budget_ms), seed)?;
             Answer::Raced { result }
         }
     })

@@ -9,12 +9,12 @@ use kernelsmith_device::{Device, Dispatcher};
 use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_kernels::{Candidate, Catalogue};
 use kernelsmith_lab::client::Worker;
-use kernelsmith_lab::evidence::{GapRecord, Verdict};
+use kernelsmith_lab::evidence::{GapRecord, ResultRecord, Verdict};
 use kernelsmith_lab::protocol::{Answer, Request};
 use kernelsmith_lab::race::{duel, gate_one};
+use kernelsmith_lab::spec::Spec;
 use kernelsmith_lab::stats::median;
 use kernelsmith_lab::timer::Mode;
-
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
 use std::sync::Arc;
@@ -23,37 +23,87 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
-    let problem = Problem::parse(&args.op, &args.problem)?;
+    let problems = problems(args)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
-    check_fits(&Work::from(problem.clone()), &device)?;
-    let candidate = match &args.candidate {
-        Some(text) => complete(text, &problem, &catalogue, &device)?,
-        None => picked(&problem, &catalogue, &device)?,
-    };
+    for problem in &problems {
+        check_fits(&Work::from(problem.clone()), &device)?;
+    }
+    let table = TunedTable::load(device.facts(), TunedTable::user_folder().as_deref())?;
+    let dispatcher = Dispatcher::new(device.clone(), Arc::new(catalogue.clone()), table);
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), Default::default())?;
+    let (mut results, mut all) = (Vec::new(), true);
+    for problem in &problems {
+        let candidate = match &args.candidate {
+            Some(text) => complete(text, problem, &catalogue, &device)?,
+            // What dispatch runs for the problem.
+            None => dispatcher.executable(problem)?.candidate().clone(),
+        };
+        let rows = bench(args, problem, candidate, &catalogue, &device, &mut worker)?;
+        all &= !rows.is_empty() && rows.iter().all(|r| r.us.is_some());
+        if args.common.json {
+            rows.iter().for_each(|r| json_line(&result_json(r)));
+        }
+        results.extend(rows);
+    }
+    if !args.common.json && !results.is_empty() {
+        line(&results_table(&results));
+    }
+    Ok(if all { Outcome::Done } else { Outcome::Failed })
+}
+
+fn problems(args: &BenchArgs) -> Result<Vec<Problem>, Failure> {
+    let Some(spec) = &args.spec else {
+        let problem = args.problem.as_deref().unwrap_or_default();
+        return Ok(vec![Problem::parse(args.op.as_deref().unwrap_or("gemm"), problem)?]);
+    };
+    let mut out = Vec::new();
+    for work in Spec::load(spec)?.work {
+        let [problem] = work.steps() else { continue };
+        if args.op.as_deref().is_none_or(|op| op == problem.op()) {
+            out.push(problem.clone());
+        }
+    }
+    if out.is_empty() {
+        return Err(format!("{spec} has no single problems of {}", args.op.as_deref().unwrap_or("any op")).into());
+    }
+    Ok(out)
+}
+
+/// One problem in both modes; nothing where the gate says no.
+fn bench(
+    args: &BenchArgs,
+    problem: &Problem,
+    candidate: Candidate,
+    catalogue: &Catalogue,
+    device: &Device,
+    worker: &mut Worker,
+) -> Result<Vec<ResultRecord>, Failure> {
     let baselines = match args.vs.as_str() {
-        "baseline" => vendors(&problem, &catalogue, &device, &mut worker)?,
-        other => vec![complete(other, &problem, &catalogue, &device)?],
+        "baseline" => vendors(problem, catalogue, device, worker)?,
+        other => vec![complete(other, problem, catalogue, device)?],
     };
     // A time without a passed gate is not a result.
-    let gate = gate_one(&mut worker, &problem, &candidate, LIMIT)?;
+    let gate = gate_one(worker, problem, &candidate, LIMIT)?;
     if gate.verdict != Verdict::Ok {
         let detail = gate.detail.unwrap_or_default();
-        eprintln!("smith: {candidate} failed the gate: {} ({detail})", gate.verdict.name());
-        return Ok(Outcome::Failed);
+        eprintln!("smith: {problem}: {candidate} failed the gate: {} ({detail})", gate.verdict.name());
+        return Ok(Vec::new());
     }
-    let (_, gaps) = catalogue.capable(&problem, device.facts())?;
+    let (_, gaps) = catalogue.capable(problem, device.facts())?;
     let work = Work::from(problem.clone());
     let mut results = Vec::new();
     for mode in Mode::ALL {
         let against = baselines.iter().map(|b| vec![b.clone()]).collect();
-        let (_, mut result) = duel(&mut worker, &device, &work, vec![candidate.clone()], against, mode)?;
+        let steps = vec![candidate.clone()];
+        let (_, mut result, notes) = duel(worker, device, &work, steps, against, &args.peer, mode)?;
+        // The second mode would say the same.
+        notes.iter().filter(|_| mode == Mode::ALL[0]).for_each(|note| eprintln!("smith: {problem}: {note}"));
         result.max_error_over_bound = Some(gate.max_error_over_bound);
         result.gaps = gaps
             .iter()
             .map(|g| GapRecord {
-                op: args.op.clone(),
+                op: problem.op().to_string(),
                 problem: problem.text(),
                 variant: g.variant.clone(),
                 reason: g.reason.clone(),
@@ -61,12 +111,7 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
             .collect();
         results.push(result);
     }
-    if args.common.json {
-        results.iter().for_each(|r| json_line(&result_json(r)));
-    } else {
-        line(&results_table(&results));
-    }
-    Ok(if results.iter().all(|r| r.us.is_some()) { Outcome::Done } else { Outcome::Failed })
+    Ok(results)
 }
 
 /// A candidate from text; a bare name gets its default config.
@@ -78,13 +123,6 @@ fn complete(text: &str, problem: &Problem, catalogue: &Catalogue, device: &Devic
     }
     catalogue.admit(&candidate, problem, device.facts())?;
     Ok(candidate)
-}
-
-/// What dispatch runs for the problem.
-fn picked(problem: &Problem, catalogue: &Catalogue, device: &Device) -> Result<Candidate, Failure> {
-    let table = TunedTable::load(device.facts(), TunedTable::user_folder().as_deref())?;
-    let dispatcher = Dispatcher::new(device.clone(), Arc::new(catalogue.clone()), table);
-    Ok(dispatcher.executable(problem)?.candidate().clone())
 }
 
 /// The fastest config of each vendor variant, by a short screening.
