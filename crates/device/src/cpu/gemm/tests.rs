@@ -1,9 +1,9 @@
 //! Every kernel against the oracle: dtypes × layouts × edge cases × input families.
 
 use super::{KERNELS, openblas, small_m, tiled};
+use crate::cpu::checks::check;
 use crate::cpu::kernel::{CpuCall, CpuEntry};
 use kernelsmith_core::inputs::Inputs;
-use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_core::ops::gemm::{GemmProblem, parse};
 use kernelsmith_core::{DType, HostArray, Problem};
 use kernelsmith_kernels::Config;
@@ -17,32 +17,6 @@ fn kernels() -> impl Iterator<Item = &'static CpuEntry> {
         CpuEntry { name: "tiled", run: tiled::run_portable, source: "" },
     ];
     KERNELS.iter().chain(OTHER_SETS)
-}
-
-/// Runs a kernel on random inputs of a family and compares every element, written or not.
-fn check(entry: &CpuEntry, config: &Config, problem: &Problem, family: Inputs, seed: u64) {
-    let inputs: Vec<HostArray> = problem
-        .inputs()
-        .iter()
-        .enumerate()
-        .map(|(i, o)| family.fill(seed.wrapping_mul(31) + i as u64, o.dtype, &o.layout))
-        .collect();
-    let arrays: Vec<&HostArray> = inputs.iter().collect();
-    let output = problem.output();
-    // A poison that no result is: the elements outside the layout must keep it.
-    let poison = HostArray::from_fn(output.dtype, output.layout.span(), |_| -7.5e3);
-    let mut got = poison.clone();
-    let slices: Vec<&[u8]> = inputs.iter().map(|a| a.as_bytes()).collect();
-    let mut call = CpuCall { problem, config, inputs: &slices, output: got.as_bytes_mut() };
-    let what = || format!("{}[{config}] on {problem}, {family:?}", entry.name);
-    (entry.run)(&mut call).unwrap_or_else(|e| panic!("{}: {e}", what()));
-    let want = problem.reference(&arrays, family, OracleBudget { full_flops: f64::INFINITY, samples: 0 });
-    let found = want.compare(&got, &output.layout);
-    assert!(found.passes() && found.max_error_over_bound <= 1.0, "{}: {found:?}", what());
-    let mut inside = vec![false; got.len()];
-    want.positions.iter().for_each(|&p| inside[p] = true);
-    let stray = (0..got.len()).find(|&i| !inside[i] && got.get(i) != poison.get(i));
-    assert_eq!(stray, None, "{}: an element outside the layout was written", what());
 }
 
 fn configs(name: &str) -> Vec<Config> {
