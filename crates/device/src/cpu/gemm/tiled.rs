@@ -76,29 +76,64 @@ struct Direct<T>(T);
 #[repr(transparent)]
 struct Packed<A>(A);
 
+/// What lies side by side in the A of a tile: known when the loop is compiled, it costs no arithmetic
+/// on addresses, which would take turns with the multiply-adds at the same ports.
+const ROWS_TOUCH: u8 = 0;
+const STEPS_TOUCH: u8 = 1;
+const NOTHING_TOUCHES: u8 = 2;
+/// Steps of k of one round of a tile's loop.
+const UNROLL: usize = 4;
+
 /// # Safety
-/// The CPU has the instruction set; A can be read at ROWS × k places, `b` holds k panels' rows, and
-/// ROWS rows of two vectors, `stride` apart, can be written to `sums`.
+/// The CPU has the instruction set; A can be read at ROWS × k places, lying as `LIES` says; `b` holds
+/// k panels' rows, and ROWS rows of two vectors, `stride` apart, can be written to `sums`.
 #[inline(always)]
-unsafe fn tile<T: Element, L: Lanes<T::Acc>, A: Factor<T::Acc>, const ROWS: usize>(t: &Tile<T, A>) {
+unsafe fn tile<T: Element, L: Lanes<T::Acc>, A: Factor<T::Acc>, const ROWS: usize, const LIES: u8>(t: &Tile<T, A>) {
+    let a_row = if LIES == ROWS_TOUCH { 1 } else { t.a_row };
+    let a_step = if LIES == STEPS_TOUCH { 1 } else { t.a_step };
+    // Three rows' distance is a number of its own: an address is a register and once or twice another.
+    let a_three = std::hint::black_box(3 * a_row);
     // SAFETY: the caller's contract.
     unsafe {
         let mut sums = [[L::splat(T::Acc::ZERO); VECTORS]; ROWS];
-        // Four rows a pointer: their addresses are then one register and two strides.
-        let mut a: [*const A; MOST_ROWS / 4] = std::array::from_fn(|i| t.a.wrapping_offset(4 * i as isize * t.a_row));
+        // Four rows a pointer; one is enough where rows touch.
+        let mut a: [*const A; MOST_ROWS / 4] = std::array::from_fn(|i| t.a.wrapping_offset(4 * i as isize * a_row));
         let mut b = t.b;
-        for _ in 0..t.k {
+        let mut step = |a: &[*const A; MOST_ROWS / 4], b: *const T::Acc, u: isize| {
             let columns: [L::Vector; VECTORS] = std::array::from_fn(|v| L::load(b.add(v * L::WIDTH)));
             for (i, sums) in sums.iter_mut().enumerate() {
-                let x = L::splat(a[i / 4].wrapping_offset((i % 4) as isize * t.a_row).read().number());
+                let at = match i % 4 {
+                    _ if LIES == ROWS_TOUCH => a[0].wrapping_add(i),
+                    3 => a[i / 4].wrapping_offset(a_three),
+                    r => a[i / 4].wrapping_offset(r as isize * a_row),
+                };
+                let x = L::splat(at.wrapping_offset(u * a_step).read().number());
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = L::multiply_add(x, column, *sum);
                 }
             }
-            b = b.add(VECTORS * L::WIDTH);
-            for p in &mut a[..ROWS.div_ceil(4)] {
-                *p = p.wrapping_offset(t.a_step);
+        };
+        let pointers = if LIES == ROWS_TOUCH { 1 } else { ROWS.div_ceil(4) };
+        let ahead = |a: &mut [*const A; MOST_ROWS / 4], steps: isize| {
+            a[..pointers].iter_mut().for_each(|p| *p = p.wrapping_offset(steps * a_step));
+        };
+        for _ in 0..t.k / UNROLL {
+            for u in 0..UNROLL {
+                // Where steps touch, their distances are constants; else the pointers move with each.
+                step(&a, b.add(u * VECTORS * L::WIDTH), if LIES == STEPS_TOUCH { u as isize } else { 0 });
+                if LIES != STEPS_TOUCH {
+                    ahead(&mut a, 1);
+                }
             }
+            if LIES == STEPS_TOUCH {
+                ahead(&mut a, UNROLL as isize);
+            }
+            b = b.add(UNROLL * VECTORS * L::WIDTH);
+        }
+        for _ in 0..t.k % UNROLL {
+            step(&a, b, 0);
+            ahead(&mut a, 1);
+            b = b.add(VECTORS * L::WIDTH);
         }
         for (i, sums) in sums.into_iter().enumerate() {
             for (v, sum) in sums.into_iter().enumerate() {
@@ -109,8 +144,8 @@ unsafe fn tile<T: Element, L: Lanes<T::Acc>, A: Factor<T::Acc>, const ROWS: usiz
     }
 }
 
-/// One of the columns of B, contiguous along k, to panels: `WIDTH` columns, `b_column` apart, by
-/// whole squares of `WIDTH` steps of k.
+/// Columns of B (or rows of A) that are contiguous along k, side by side: WIDTH of them, `b_column`
+/// apart, by whole squares of WIDTH steps of k.
 struct Turn<T: Element> {
     b: *const T,
     b_column: isize,
@@ -139,7 +174,8 @@ unsafe fn turn<T: Element, L: Widen<T>>(t: &Turn<T>) {
     }
 }
 
-/// Rows of B, contiguous along n, `b_step` apart, to the steps of a panel: whole vectors.
+/// Rows of B that are contiguous along n (or columns of A along m), `b_step` apart, to the steps of a
+/// panel: whole vectors.
 struct Straight<T: Element> {
     b: *const T,
     b_step: isize,
@@ -170,7 +206,8 @@ type Kernel<W> = unsafe fn(&W);
 struct Kernels<T: Element> {
     /// Rows of a tile and its kernels, the largest first, one row last.
     tiles: &'static [usize],
-    direct: [Kernel<Tile<T, Direct<T>>>; 5],
+    /// By what lies side by side in A.
+    direct: [[Kernel<Tile<T, Direct<T>>>; 5]; 3],
     packed: [Kernel<Tile<T, Packed<T::Acc>>>; 5],
     turn: Kernel<Turn<T>>,
     straight: Kernel<Straight<T>>,
@@ -191,12 +228,12 @@ macro_rules! instances {
             /// # Safety
             /// As [`tile`].
             $(#[target_feature(enable = $feature)])*
-            unsafe fn tile_instance<T: Element, A: Factor<T::Acc>, const ROWS: usize>(t: &Tile<T, A>)
+            unsafe fn tile_instance<T: Element, A: Factor<T::Acc>, const ROWS: usize, const LIES: u8>(t: &Tile<T, A>)
             where
                 $lanes: Lanes<T::Acc>,
             {
                 // SAFETY: the caller's contract is the same.
-                unsafe { tile::<T, $lanes, A, ROWS>(t) }
+                unsafe { tile::<T, $lanes, A, ROWS, LIES>(t) }
             }
 
             /// # Safety
@@ -227,8 +264,12 @@ macro_rules! instances {
             {
                 Kernels {
                     tiles: &[$($rows),*],
-                    direct: [$(tile_instance::<T, Direct<T>, $rows>),*],
-                    packed: [$(tile_instance::<T, Packed<T::Acc>, $rows>),*],
+                    direct: [
+                        [$(tile_instance::<T, Direct<T>, $rows, ROWS_TOUCH>),*],
+                        [$(tile_instance::<T, Direct<T>, $rows, STEPS_TOUCH>),*],
+                        [$(tile_instance::<T, Direct<T>, $rows, NOTHING_TOUCHES>),*],
+                    ],
+                    packed: [$(tile_instance::<T, Packed<T::Acc>, $rows, ROWS_TOUCH>),*],
                     turn: turn_instance::<T>,
                     straight: straight_instance::<T>,
                     width: <$lanes as Lanes<T::Acc>>::WIDTH,
@@ -323,7 +364,7 @@ fn product_with<T: Tiled>(args: Args<'_, T>, set: InstructionSet) -> Result<(), 
                 let steps = p.k.div_ceil(PACK_STEPS).max(1);
                 team::share(threads, count.div_ceil(panel) * steps, &|i| {
                     // SAFETY: each piece is another part of the packed panels.
-                    unsafe { work.pack(&panels, i / steps, i % steps * PACK_STEPS) }
+                    unsafe { work.pack_b(&panels, i / steps, i % steps * PACK_STEPS) }
                 });
                 let across = count.div_ceil(columns);
                 team::share(threads, p.m.div_ceil(rows) * across, &|i| {
@@ -342,35 +383,56 @@ impl<T: Tiled> Work<'_, '_, T> {
     ///
     /// # Safety
     /// The kernels fit the CPU; nobody else uses this part of the panels.
-    unsafe fn pack(&self, panels: &Panels<T::Acc>, panel: usize, from: usize) {
+    unsafe fn pack_b(&self, panels: &Panels<T::Acc>, panel: usize, from: usize) {
         let (p, width) = (self.args.problem, self.panel);
         let steps = PACK_STEPS.min(p.k - from.min(p.k));
         let first = panel * width;
         let columns = width.min(panels.columns - first);
-        let strides = p.b.strides();
-        let at = |step: usize, column: usize| p.b.at(&[panels.batch, step, panels.first + first + column]);
         // SAFETY: the scratch has a whole panel for every part of one, k steps each.
         let to = unsafe {
             let start = panels.start.add((first * p.k) + from * width);
             std::slice::from_raw_parts_mut(start, steps * width)
         };
+        if steps > 0 {
+            let start = p.b.at(&[panels.batch, from, panels.first + first]);
+            // SAFETY: the columns and steps are inside B's layout.
+            unsafe { self.pack(self.args.b, start, (p.b.strides()[1], p.b.strides()[2]), (steps, columns), to, width) };
+        }
+    }
+
+    /// Widens `steps` by `columns` elements, `strides` apart from `start` on: those of one step side
+    /// by side, zeros up to `width`.
+    ///
+    /// # Safety
+    /// The kernels fit the CPU; the elements are inside `from`; `to` has `steps` times `width` numbers.
+    unsafe fn pack(
+        &self,
+        from: &[T],
+        start: usize,
+        strides: (isize, isize),
+        (steps, columns): (usize, usize),
+        to: &mut [T::Acc],
+        width: usize,
+    ) {
+        let at = |step: usize, column: usize| {
+            (start as isize + step as isize * strides.0 + column as isize * strides.1) as usize
+        };
         // Whole vectors of columns by kernels, as many steps as they take; what is left one by one.
         let vector = self.kernels.width;
         let whole = columns / vector * vector;
         let mut done = 0;
-        if strides[2] == 1 && whole > 0 && steps > 0 {
-            let b = self.args.b[at(from, 0)..].as_ptr();
-            let vectors = whole / vector;
-            let straight = Straight { b, b_step: strides[1], steps, vectors, to: to.as_mut_ptr(), to_step: width };
-            // SAFETY: the rows' vectors are inside B's layout and this part of the panels.
+        if strides.1 == 1 && whole > 0 {
+            let (b, vectors) = (from[start..].as_ptr(), whole / vector);
+            let straight = Straight { b, b_step: strides.0, steps, vectors, to: to.as_mut_ptr(), to_step: width };
+            // SAFETY: the caller's promise: the rows' vectors are inside.
             unsafe { (self.kernels.straight)(&straight) };
             done = steps;
-        } else if strides[1] == 1 && whole > 0 && steps >= vector {
+        } else if strides.0 == 1 && whole > 0 && steps >= vector {
             let squares = steps / vector;
             for c in (0..whole).step_by(vector) {
-                let b = self.args.b[at(from, c)..].as_ptr();
-                let turn = Turn { b, b_column: strides[2], squares, to: to[c..].as_mut_ptr(), to_step: width };
-                // SAFETY: the columns are inside B's layout, the squares inside this part.
+                let b = from[at(0, c)..].as_ptr();
+                let turn = Turn { b, b_column: strides.1, squares, to: to[c..].as_mut_ptr(), to_step: width };
+                // SAFETY: the caller's promise: the columns are inside, and so are the squares.
                 unsafe { (self.kernels.turn)(&turn) };
             }
             done = squares * vector;
@@ -378,7 +440,7 @@ impl<T: Tiled> Work<'_, '_, T> {
         for (i, row) in to.chunks_exact_mut(width).enumerate() {
             let first = if i < done { whole } else { 0 };
             if first < columns {
-                gather(self.args.b, at(from + i, first), strides[2], &mut row[first..columns]);
+                gather(from, at(i, first), strides.1, &mut row[first..columns]);
             }
             row[columns..].fill(T::Acc::ZERO);
         }
@@ -393,7 +455,9 @@ impl<T: Tiled> Work<'_, '_, T> {
         let p = self.args.problem;
         let stride = columns.next_multiple_of(self.panel);
         let depth = self.depth.min(p.k.max(1));
-        let packed = if self.packs_a { rows * depth } else { 0 };
+        // Rows of a block side by side.
+        let pitch = rows.next_multiple_of(self.kernels.width);
+        let packed = if self.packs_a { pitch * depth } else { 0 };
         scratch::with(rows * stride + packed, |room: &mut [T::Acc]| {
             let (sums, packed) = room.split_at_mut(rows * stride);
             if p.k == 0 {
@@ -402,13 +466,14 @@ impl<T: Tiled> Work<'_, '_, T> {
             for from in (0..p.k).step_by(depth) {
                 let k = depth.min(p.k - from);
                 if self.packs_a {
-                    for (i, height, _) in self.tiles(rows) {
-                        self.pack_rows([panels.batch, row + i, from], height, &mut packed[i * k..][..height * k]);
-                    }
+                    let start = p.a.at(&[panels.batch, row, from]);
+                    let strides = (p.a.strides()[2], p.a.strides()[1]);
+                    // SAFETY: the rows and steps are inside A's layout.
+                    unsafe { self.pack(self.args.a, start, strides, (k, rows), &mut packed[..k * pitch], pitch) };
                 }
                 // A panel stays in the nearest cache while the rows pass by.
                 for j in (0..stride).step_by(self.panel) {
-                    for (i, height, kernel) in self.tiles(rows) {
+                    for (i, kernel) in self.tiles(rows) {
                         let add = from > 0;
                         // SAFETY: the panel's steps are packed, the sums are rows of this scratch.
                         let (b, sums) = unsafe {
@@ -418,13 +483,27 @@ impl<T: Tiled> Work<'_, '_, T> {
                         // SAFETY: as above; A's rows are inside its layout, or packed.
                         unsafe {
                             if self.packs_a {
-                                let a = packed[i * k..].as_ptr().cast::<Packed<T::Acc>>();
-                                let (a_row, a_step) = (1, height as isize);
+                                let a = packed[i..].as_ptr().cast::<Packed<T::Acc>>();
+                                let (a_row, a_step) = (1, pitch as isize);
                                 (self.kernels.packed[kernel])(&Tile { k, a, a_row, a_step, b, sums, stride, add });
                             } else {
                                 let a = self.args.a[p.a.at(&[panels.batch, row + i, from])..].as_ptr().cast();
                                 let (a_row, a_step) = (p.a.strides()[1], p.a.strides()[2]);
-                                (self.kernels.direct[kernel])(&Tile { k, a, a_row, a_step, b, sums, stride, add });
+                                let lies = match (a_row, a_step) {
+                                    (1, _) => ROWS_TOUCH,
+                                    (_, 1) => STEPS_TOUCH,
+                                    _ => NOTHING_TOUCHES,
+                                };
+                                (self.kernels.direct[usize::from(lies)][kernel])(&Tile {
+                                    k,
+                                    a,
+                                    a_row,
+                                    a_step,
+                                    b,
+                                    sums,
+                                    stride,
+                                    add,
+                                });
                             }
                         }
                     }
@@ -436,26 +515,15 @@ impl<T: Tiled> Work<'_, '_, T> {
         });
     }
 
-    /// Rows of a block in tiles: the first, how many, and the kernel for so many.
-    fn tiles(&self, rows: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// Rows of a block in tiles: the first, and the kernel for as many as there are.
+    fn tiles(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
         let heights = self.kernels.tiles;
         let mut next = 0;
         std::iter::from_fn(move || {
             let kernel = heights.iter().position(|height| next + height <= rows)?;
             let first = next;
             next += heights[kernel];
-            Some((first, heights[kernel], kernel))
+            Some((first, kernel))
         })
-    }
-
-    /// `height` rows of A, the rows of one k side by side.
-    fn pack_rows(&self, [batch, row, from]: [usize; 3], height: usize, to: &mut [T::Acc]) {
-        let layout = &self.args.problem.a;
-        let (start, strides) = (layout.at(&[batch, row, from]) as isize, layout.strides());
-        for (step, to) in to.chunks_exact_mut(height).enumerate() {
-            for (i, x) in to.iter_mut().enumerate() {
-                *x = self.args.a[(start + i as isize * strides[1] + step as isize * strides[2]) as usize].widen();
-            }
-        }
     }
 }
