@@ -6,7 +6,7 @@ use crate::evidence::*;
 use crate::protocol::{Answer, Request};
 use crate::provenance;
 use crate::race::{AGAIN, Contender, LONGEST, Purpose, gate_one, race};
-use crate::search::Search;
+use crate::search::candidates::Search;
 use crate::stats::median;
 use crate::timer::Mode;
 use crate::work::Work;
