@@ -60,21 +60,52 @@ impl Default {
         pool
     }
 
+    /// gen 0
+    fn seed(&mut self) -> Option<usize> {
+        let prior = self.model.prior()?;
+        let told: Vec<(usize, f64)> = self.measured.told().iter().map(|p| (*p, self.measured.cost(*p).unwrap_or(f64::INFINITY))).collect();
+        let best = self.measured.best().and_then(|b| self.measured.cost(b)).unwrap_or(1.0);
+        let res: Vec<f64> = told.iter().map(|(p, c)| (c / best).ln().min(1.6) - prior[*p].min(3.0)).collect();
+        let mean = res.iter().sum::<f64>() / res.len().max(1) as f64;
+        let scale = env("LEN", 1.0);
+        let similar = |a: usize, b: usize| {
+            let d: f64 = self.space.parameters().iter().zip(self.space.places(a).iter().zip(self.space.places(b))).map(|(q, (x, y))| {
+                if x == y { 0.0 } else if q.names || q.values.len() < 3 { 0.7 } else { 0.3 + 0.7 * f64::from(x.abs_diff(*y)) / (q.values.len() - 1) as f64 }
+            }).sum();
+            (-d / scale).exp()
+        };
+        let mut out: Option<(f64, usize)> = None;
+        for p in self.ranked.iter().copied().filter(|p| !self.measured.is_asked(*p)).take(env("TOP", 1000.0) as usize) {
+            let (mut near, mut sum, mut weight) = (0.0f64, 0.0, env("LAM", 0.3));
+            for ((q, _), r) in told.iter().zip(&res) {
+                let k = similar(p, *q);
+                near = near.max(k);
+                sum += k * (r - mean);
+                weight += k;
+            }
+            let score = prior[p].min(3.0) + sum / weight - env("SIG", 0.25) * (1.0 - near * near).sqrt();
+            if out.is_none_or(|(s, _)| score < s) { out = Some((score, p)); }
+        }
+        out.map(|o| o.1)
+    }
+
     fn next(&mut self, spent: f64) -> Option<usize> {
         let n = self.asked;
         self.asked += 1;
-        let start = env("START", 10.0) as usize;
+        let start = env("START", 8.0) as usize;
         if self.ranked.is_empty() && n < start {
             return unasked(&self.space, &self.measured, &mut self.rng);
         }
         if !self.ranked.is_empty() && n < env("GEN0", 5.0) as usize {
-            return self.ranked.iter().copied().find(|p| !self.measured.is_asked(*p));
+            return self.seed();
         }
         if self.rng.chance(env("EXPLORE", 0.05)) {
             return unasked(&self.space, &self.measured, &mut self.rng);
         }
         self.model.refit(&self.measured, &mut self.rng);
-        let kappa = env("K0", 1.0) * (1.0 - spent) + env("K1", 0.3) * spent;
+        let mut kappa = env("K0", 2.0) * (1.0 - spent) + env("K1", 1.5) * spent;
+        if env("KC", 0.0) > 0.0 { kappa = [env("KC", 0.0), env("KC2", 0.0)][n % 2]; }
+        if env("KR", 0.0) > 0.0 { kappa *= -(1.0 - self.rng.unit()).ln(); }
         let pool = self.pool();
         let score = |p: usize| {
             let x = self.model.predict(p);

@@ -9,6 +9,9 @@ use super::Space;
 
 /// Logarithms of slowdowns beyond this are all the same: far from the best, how far is no matter.
 const FAR: f64 = 1.6;
+fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
 /// How firmly the prior's slope is held at 1, in squared logarithms of spread.
 const FIRM: f64 = 0.5;
 /// Points measured from which on a forest is grown.
@@ -40,7 +43,7 @@ impl Model {
             extra.extend(prior.sources().iter().map(|s| s.slowdown.clone()));
         }
         let features = Features::new(space, &extra);
-        let growth = Growth { trees: 40, smallest: 3 };
+        let growth = Growth { trees: env("TREES", 40.0) as usize, smallest: env("SMALL", 4.0) as usize };
         Model { features, prior: mean, forest: Forest::default(), slope: 1.0, level: 0.0, fitted: 0, growth }
     }
 
@@ -57,8 +60,8 @@ impl Model {
         self.fitted = told.len();
         let Some(best) = measured.best().and_then(|b| measured.cost(b)) else { return };
         let y = |p: &usize| match measured.cost(*p) {
-            Some(cost) if cost.is_finite() => (cost / best).ln().min(FAR),
-            _ => FAR,
+            Some(cost) if cost.is_finite() => (cost / best).ln().min(env("FAR", 1.6)),
+            _ => env("FAR", 1.6),
         };
         let mut targets: Vec<f64> = told.iter().map(y).collect();
         if let Some(prior) = &self.prior {
