@@ -13,6 +13,17 @@ fn main() {
     let jobs: Vec<(usize, u64)> = (0..known.len()).flat_map(|i| (0..seeds).map(move |s| (i, s))).collect();
     let priors: Vec<_> = known.iter().map(|k| {
         if mode == "none" { return Default::default(); }
+        if mode == "inverse" || mode == "noise" {
+            let mut prior = kernelsmith_lab::search::Prior::default();
+            let inv = mode == "inverse";
+            let slow: Vec<f64> = k.outcomes.iter().enumerate().map(|(i, o)| if inv { 3.0 - (o.cost() / k.optimum).ln().min(3.0) } else { (i * 7919 % 1000) as f64 / 500.0 }).collect();
+            prior.add(kernelsmith_lab::search::prior::Source { name: "bad".into(), weight: 1.0, slowdown: slow });
+            return prior;
+        }
+        if mode == "cross" {
+            let others: Vec<Known> = known.iter().filter(|o| vendor(o) != vendor(k)).cloned().collect();
+            return replay::known::prior(k, &others);
+        }
         let others: Vec<Known> = known.iter().filter(|o| o.device.replace(".T4","") != k.device && !(o.name.contains("A4000") && k.name.contains("A4000")) && !o.name.contains("T4") && vendor(o) == vendor(k)).cloned().collect();
         replay::known::prior(k, &others)
     }).collect();

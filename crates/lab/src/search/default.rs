@@ -1,118 +1,123 @@
-//! default
+//! The default strategy.
+//!
+//! Generation 0 is the prior's best, or random points where there is no prior. Then children of
+//! the fastest points (evolution), their neighbours, the prior's next best and random points make
+//! a pool, of which a surrogate picks. A share of the picks is random, another is made by a
+//! surrogate that has never heard of the prior, and that share grows as the prior turns out wrong:
+//! so no prior can trap the search. What is left of the budget at the end polishes: neighbours of
+//! the best.
+
 use super::descent::unasked;
 use super::genetic::{cross, pick};
 use super::measured::{Measured, Outcome};
 use super::model::Model;
 use super::prior::{Prior, PriorCheck, rank_correlation};
 use super::rng::Rng;
+use super::surrogate::{BOLD, CENTRES, START, propose};
 use super::{Setting, Space, Strategy};
 use std::sync::Arc;
+
+/// Points of generation 0 where there is a prior.
+const SEEDED: usize = 5;
+/// Share of the picks that are random.
+const EXPLORE: f64 = 0.05;
+/// Share of the picks without the prior when it is trusted, and how much more when it is not.
+const APART: f64 = 0.1;
+const APART_MORE: f64 = 0.5;
+/// A prior starts with the trust that as many points in its favour would give it.
+const FAVOUR: f64 = 10.0;
+/// Share of the budget from which on the best is polished.
+const POLISH: f64 = 0.92;
+/// The fastest points, which have children; how many children a pool gets, and how they mutate.
+const PARENTS: usize = 20;
+const CHILDREN: usize = 100;
+const MUTATION: f64 = 0.15;
+/// Random points of a pool, and points that the prior holds for the best of those left.
+const RANDOM: usize = 200;
+const ADVISED: usize = 200;
 
 pub struct Default {
     space: Arc<Space>,
     prior: Prior,
     measured: Measured,
+    /// With the prior, where there is one.
     model: Model,
+    /// Without it.
+    apart: Model,
     rng: Rng,
-    /// Points by prior, best first.
-    ranked: Vec<usize>,
+    /// Points by the prior, best first; empty without one.
+    advised: Vec<usize>,
     asked: usize,
-}
-
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
 impl Default {
     pub fn new(setting: Setting) -> Self {
         let Setting { space, prior, seed } = setting;
-        let model = Model::new(&space, &prior);
+        let (model, apart) = (Model::new(&space, &prior), Model::new(&space, &Prior::default()));
         let mut rng = Rng::new(seed);
-        let mut ranked = Vec::new();
-        if let Some(mean) = model.prior() {
-            ranked = (0..space.len()).collect();
-            rng.shuffle(&mut ranked);
-            ranked.sort_by(|a, b| mean[*a].total_cmp(&mean[*b]));
+        let mut advised = Vec::new();
+        if let Some(expected) = model.prior() {
+            advised = (0..space.len()).collect();
+            // Of points that are alike, any may come first.
+            rng.shuffle(&mut advised);
+            advised.sort_by(|a, b| expected[*a].total_cmp(&expected[*b]));
         }
         let measured = Measured::new(space.len());
-        Default { space, prior, measured, model, rng, ranked, asked: 0 }
-    }
-
-    fn pool(&mut self) -> Vec<usize> {
-        let mut pool: Vec<usize> = Vec::new();
-        let best = self.measured.fastest(20);
-        for b in best.iter().take(4) {
-            pool.extend(self.space.neighbours(*b));
-        }
-        if best.len() >= 2 {
-            for _ in 0..100 {
-                let (a, b) = (pick(&best, &mut self.rng), pick(&best, &mut self.rng));
-                pool.extend(cross(&self.space, a, b, 0.15, &mut self.rng));
-            }
-        }
-        for _ in 0..env("RAND", 200.0) as usize {
-            pool.push(self.space.any(&mut self.rng));
-        }
-        pool.extend(self.ranked.iter().filter(|p| !self.measured.is_asked(**p)).take(200));
-        pool.retain(|p| !self.measured.is_asked(*p));
-        pool.sort_unstable();
-        pool.dedup();
-        pool
-    }
-
-    /// gen 0
-    fn seed(&mut self) -> Option<usize> {
-        let prior = self.model.prior()?;
-        let told: Vec<(usize, f64)> = self.measured.told().iter().map(|p| (*p, self.measured.cost(*p).unwrap_or(f64::INFINITY))).collect();
-        let best = self.measured.best().and_then(|b| self.measured.cost(b)).unwrap_or(1.0);
-        let res: Vec<f64> = told.iter().map(|(p, c)| (c / best).ln().min(1.6) - prior[*p].min(3.0)).collect();
-        let mean = res.iter().sum::<f64>() / res.len().max(1) as f64;
-        let scale = env("LEN", 1.0);
-        let similar = |a: usize, b: usize| {
-            let d: f64 = self.space.parameters().iter().zip(self.space.places(a).iter().zip(self.space.places(b))).map(|(q, (x, y))| {
-                if x == y { 0.0 } else if q.names || q.values.len() < 3 { 0.7 } else { 0.3 + 0.7 * f64::from(x.abs_diff(*y)) / (q.values.len() - 1) as f64 }
-            }).sum();
-            (-d / scale).exp()
-        };
-        let mut out: Option<(f64, usize)> = None;
-        for p in self.ranked.iter().copied().filter(|p| !self.measured.is_asked(*p)).take(env("TOP", 1000.0) as usize) {
-            let (mut near, mut sum, mut weight) = (0.0f64, 0.0, env("LAM", 0.3));
-            for ((q, _), r) in told.iter().zip(&res) {
-                let k = similar(p, *q);
-                near = near.max(k);
-                sum += k * (r - mean);
-                weight += k;
-            }
-            let score = prior[p].min(3.0) + sum / weight - env("SIG", 0.25) * (1.0 - near * near).sqrt();
-            if out.is_none_or(|(s, _)| score < s) { out = Some((score, p)); }
-        }
-        out.map(|o| o.1)
+        Default { space, prior, measured, model, apart, rng, advised, asked: 0 }
     }
 
     fn next(&mut self, spent: f64) -> Option<usize> {
-        let n = self.asked;
         self.asked += 1;
-        let start = env("START", 8.0) as usize;
-        if self.ranked.is_empty() && n < start {
+        let seeded = !self.advised.is_empty();
+        if self.asked <= if seeded { SEEDED } else { START } {
+            let advised = self.advised.iter().copied().find(|p| !self.measured.is_asked(*p));
+            return advised.or_else(|| unasked(&self.space, &self.measured, &mut self.rng));
+        }
+        if self.rng.chance(EXPLORE) {
             return unasked(&self.space, &self.measured, &mut self.rng);
         }
-        if !self.ranked.is_empty() && n < env("GEN0", 5.0) as usize {
-            return self.seed();
+        let apart = !seeded || self.rng.chance(APART + APART_MORE * (1.0 - self.trust()));
+        let pool = self.pool(spent);
+        let model = if apart { &mut self.apart } else { &mut self.model };
+        model.refit(&self.measured, &mut self.rng);
+        let found = propose(model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
+        found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
+    }
+
+    /// Points worth a prediction.
+    fn pool(&mut self, spent: f64) -> Vec<usize> {
+        let mut pool = Vec::new();
+        let parents = self.measured.fastest(PARENTS);
+        for centre in parents.iter().take(CENTRES) {
+            pool.extend(self.space.neighbours(*centre));
         }
-        if self.rng.chance(env("EXPLORE", 0.05)) {
-            return unasked(&self.space, &self.measured, &mut self.rng);
+        if spent > POLISH && pool.iter().any(|p| !self.measured.is_asked(*p)) {
+            return pool;
         }
-        self.model.refit(&self.measured, &mut self.rng);
-        let mut kappa = env("K0", 2.0) * (1.0 - spent) + env("K1", 1.5) * spent;
-        if env("KC", 0.0) > 0.0 { kappa = [env("KC", 0.0), env("KC2", 0.0)][n % 2]; }
-        if env("KR", 0.0) > 0.0 { kappa *= -(1.0 - self.rng.unit()).ln(); }
-        let pool = self.pool();
-        let score = |p: usize| {
-            let x = self.model.predict(p);
-            x.mean - kappa * x.spread
-        };
-        let best = pool.into_iter().map(|p| (score(p), p)).min_by(|a, b| a.0.total_cmp(&b.0));
-        best.map(|b| b.1).or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
+        if parents.len() > 1 {
+            for _ in 0..CHILDREN {
+                let (a, b) = (pick(&parents, &mut self.rng), pick(&parents, &mut self.rng));
+                pool.extend(cross(&self.space, a, b, MUTATION, &mut self.rng));
+            }
+        }
+        pool.extend((0..RANDOM).map(|_| self.space.any(&mut self.rng)));
+        pool.extend(self.advised.iter().filter(|p| !self.measured.is_asked(**p)).take(ADVISED));
+        pool
+    }
+
+    /// The prior's expectations of the points told, beside their costs.
+    fn pairs(&self, expected: &[f64]) -> Vec<(f64, f64)> {
+        let cost = |p: usize| self.measured.cost(p).unwrap_or(f64::INFINITY);
+        let told = self.measured.told().iter().filter(|p| !expected[**p].is_nan());
+        told.map(|p| (expected[*p], cost(*p))).collect()
+    }
+
+    /// How far the prior is trusted, from 0 to 1.
+    fn trust(&self) -> f64 {
+        let Some(expected) = self.model.prior() else { return 0.0 };
+        let pairs = self.pairs(expected);
+        let n = pairs.len() as f64;
+        ((rank_correlation(&pairs) * n + FAVOUR) / (n + FAVOUR)).max(0.0)
     }
 }
 
@@ -120,7 +125,6 @@ impl Strategy for Default {
     fn ask(&mut self, count: usize, spent: f64) -> Vec<usize> {
         let mut out = Vec::new();
         while out.len() < count
-            && self.measured.left() > 0
             && let Some(point) = self.next(spent)
         {
             self.measured.ask(point);
@@ -134,8 +138,16 @@ impl Strategy for Default {
     }
 
     fn prior_check(&self) -> Option<PriorCheck> {
-        if self.prior.is_empty() { return None; }
-        let pairs: Vec<(f64, f64)> = vec![];
-        Some(PriorCheck { points: 0, correlation: rank_correlation(&pairs), trust: 1.0, sources: vec![] })
+        let pairs = self.pairs(&self.prior.mean(self.space.len()));
+        if pairs.len() < 2 {
+            return None;
+        }
+        let of = |s: &super::prior::Source| (s.name.clone(), rank_correlation(&self.pairs(&s.slowdown)));
+        Some(PriorCheck {
+            points: pairs.len(),
+            correlation: rank_correlation(&pairs),
+            trust: self.trust(),
+            sources: self.prior.sources().iter().map(of).collect(),
+        })
     }
 }

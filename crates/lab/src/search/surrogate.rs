@@ -1,96 +1,71 @@
-//! default
+//! Search guided by a surrogate: a forest fitted to what was told proposes, of a pool of points,
+//! the one with the least lower bound of the time it expects (Hutter, Hoos & Leyton-Brown 2011).
+
 use super::descent::unasked;
-use super::genetic::{cross, pick};
 use super::measured::{Measured, Outcome};
 use super::model::Model;
-use super::prior::{Prior, PriorCheck, rank_correlation};
+use super::prior::Prior;
 use super::rng::Rng;
 use super::{Setting, Space, Strategy};
 use std::sync::Arc;
 
+/// Random points before the forest proposes.
+pub(super) const START: usize = 8;
+/// Spreads that are taken off the expected time, in turn: a careful pick, then a bold one.
+pub(super) const BOLD: [f64; 2] = [1.0, 3.0];
+/// Random points of the pool.
+const RANDOM: usize = 300;
+/// Fastest points whose neighbours are in the pool.
+pub(super) const CENTRES: usize = 4;
+
 pub struct Surrogate {
     space: Arc<Space>,
-    prior: Prior,
     measured: Measured,
     model: Model,
     rng: Rng,
-    /// Points by prior, best first.
-    ranked: Vec<usize>,
     asked: usize,
-}
-
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
 impl Surrogate {
     pub fn new(setting: Setting) -> Self {
-        let Setting { space, prior, seed } = setting;
-        let model = Model::new(&space, &prior);
-        let mut rng = Rng::new(seed);
-        let mut ranked = Vec::new();
-        if let Some(mean) = model.prior() {
-            ranked = (0..space.len()).collect();
-            rng.shuffle(&mut ranked);
-            ranked.sort_by(|a, b| mean[*a].total_cmp(&mean[*b]));
-        }
-        let measured = Measured::new(space.len());
-        Surrogate { space, prior, measured, model, rng, ranked, asked: 0 }
+        let Setting { space, seed, .. } = setting;
+        let (measured, model) = (Measured::new(space.len()), Model::new(&space, &Prior::default()));
+        Surrogate { space, measured, model, rng: Rng::new(seed), asked: 0 }
     }
 
-    fn pool(&mut self) -> Vec<usize> {
-        let mut pool: Vec<usize> = Vec::new();
-        let best = self.measured.fastest(20);
-        for b in best.iter().take(4) {
-            pool.extend(self.space.neighbours(*b));
-        }
-        if best.len() >= 2 {
-            for _ in 0..100 {
-                let (a, b) = (pick(&best, &mut self.rng), pick(&best, &mut self.rng));
-                pool.extend(cross(&self.space, a, b, 0.15, &mut self.rng));
-            }
-        }
-        for _ in 0..env("RAND", 200.0) as usize {
-            pool.push(self.space.any(&mut self.rng));
-        }
-        pool.extend(self.ranked.iter().filter(|p| !self.measured.is_asked(**p)).take(200));
-        pool.retain(|p| !self.measured.is_asked(*p));
-        pool.sort_unstable();
-        pool.dedup();
-        pool
-    }
-
-    fn next(&mut self, spent: f64) -> Option<usize> {
-        let n = self.asked;
+    fn next(&mut self) -> Option<usize> {
         self.asked += 1;
-        let start = env("START", 10.0) as usize;
-        if self.ranked.is_empty() && n < start {
-            return unasked(&self.space, &self.measured, &mut self.rng);
-        }
-        if !self.ranked.is_empty() && n < env("GEN0", 5.0) as usize {
-            return self.ranked.iter().copied().find(|p| !self.measured.is_asked(*p));
-        }
-        if self.rng.chance(env("EXPLORE", 0.05)) {
+        if self.asked <= START {
             return unasked(&self.space, &self.measured, &mut self.rng);
         }
         self.model.refit(&self.measured, &mut self.rng);
-        let kappa = env("K0", 1.0) * (1.0 - spent) + env("K1", 0.3) * spent;
-        let pool = self.pool();
-        let score = |p: usize| {
-            let x = self.model.predict(p);
-            x.mean - kappa * x.spread
-        };
-        let best = pool.into_iter().map(|p| (score(p), p)).min_by(|a, b| a.0.total_cmp(&b.0));
-        best.map(|b| b.1).or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
+        let mut pool: Vec<usize> = (0..RANDOM).map(|_| self.space.any(&mut self.rng)).collect();
+        for centre in self.measured.fastest(CENTRES) {
+            pool.extend(self.space.neighbours(centre));
+        }
+        let found = propose(&self.model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
+        found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
     }
 }
 
+/// The point of a pool that may be fastest, `bold` spreads below what is expected; none where all
+/// were asked for.
+pub(super) fn propose(model: &Model, measured: &Measured, mut pool: Vec<usize>, bold: f64) -> Option<usize> {
+    pool.retain(|p| !measured.is_asked(*p));
+    pool.sort_unstable();
+    pool.dedup();
+    let bound = |p: usize| {
+        let expected = model.predict(p);
+        (expected.mean - bold * expected.spread, p)
+    };
+    pool.into_iter().map(bound).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, p)| p)
+}
+
 impl Strategy for Surrogate {
-    fn ask(&mut self, count: usize, spent: f64) -> Vec<usize> {
+    fn ask(&mut self, count: usize, _spent: f64) -> Vec<usize> {
         let mut out = Vec::new();
         while out.len() < count
-            && self.measured.left() > 0
-            && let Some(point) = self.next(spent)
+            && let Some(point) = self.next()
         {
             self.measured.ask(point);
             out.push(point);
@@ -100,11 +75,5 @@ impl Strategy for Surrogate {
 
     fn tell(&mut self, point: usize, outcome: Outcome) {
         self.measured.tell(point, outcome);
-    }
-
-    fn prior_check(&self) -> Option<PriorCheck> {
-        if self.prior.is_empty() { return None; }
-        let pairs: Vec<(f64, f64)> = vec![];
-        Some(PriorCheck { points: 0, correlation: rank_correlation(&pairs), trust: 1.0, sources: vec![] })
     }
 }
