@@ -28,6 +28,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write a self-contained HTML page for runs
     Report(ReportArgs),
+    /// Run a search strategy on spaces that were measured before, and say how near it comes
+    Replay(ReplayArgs),
     /// Train a network on a data set
     Train(TrainArgs),
     /// Say what a trained network sees in the images of a file
@@ -159,6 +161,28 @@ pub struct ReportArgs {
     /// File to write; report.html in the first run's folder when not given
     #[arg(long, short)]
     pub out: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// Spaces: Kernel Tuner cachefiles or T4 results, plain or gzip
+    #[arg(required = true, value_name = "CACHEFILE")]
+    pub files: Vec<PathBuf>,
+    /// Strategy: default, exhaustive, random, descent, annealing, genetic, surrogate
+    #[arg(long, default_value = "default")]
+    pub strategy: String,
+    /// Evaluations of a search; a config that failed is one too
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub budget: u32,
+    /// Searches of each space, with seeds from 0 on
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub seeds: u32,
+    /// Files of other devices, for a prior. For each space those of the same parameters count, of
+    /// its own vendor where there is one; a file with the space's own times does not
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub prior: Vec<PathBuf>,
     #[arg(long)]
     pub json: bool,
 }

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(a) => commands::check::run(a),
         Command::Compare(a) => commands::compare::run(a),
         Command::Report(a) => commands::report::run(a),
+        Command::Replay(a) => commands::replay::run(a),
         Command::Train(a) => commands::train::run(a),
         Command::Predict(a) => commands::predict::run(a),
         Command::Plan(a) => commands::plan::run(a),

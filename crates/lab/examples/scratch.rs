@@ -22,15 +22,15 @@ fn main() {
         }
         if mode == "cross" {
             let others: Vec<Known> = known.iter().filter(|o| vendor(o) != vendor(k)).cloned().collect();
-            return replay::known::prior(k, &others);
+            return replay::known::prior(k, &others).0;
         }
         let others: Vec<Known> = known.iter().filter(|o| o.device.replace(".T4","") != k.device && !(o.name.contains("A4000") && k.name.contains("A4000")) && !o.name.contains("T4") && vendor(o) == vendor(k)).cloned().collect();
-        replay::known::prior(k, &others)
+        replay::known::prior(k, &others).0
     }).collect();
     let curves: Vec<_> = jobs.par_iter().map(|(i, s)| replay::run(&known[*i], strategy, &priors[*i], 200, *s).unwrap()).collect();
     let spaces: Vec<_> = known.iter().enumerate().map(|(i, k)| (k.name.clone(), jobs.iter().zip(&curves).filter(|(j, _)| j.0 == i).map(|(_, c)| c.clone()).collect::<Vec<_>>())).collect();
     for r in replay::rows(&spaces, 200) {
-        println!("{:28} {}", r.space, r.fraction.iter().map(|f| format!("{:.3}", f.1)).collect::<Vec<_>>().join(" "));
+        println!("{:28} {}", r.space, r.fraction.iter().map(|f| format!("{:.3}", f.1.value)).collect::<Vec<_>>().join(" "));
     }
     let total: f64 = curves.iter().map(|c| c.overhead.as_secs_f64()).sum();
     println!("ms/eval {:.3}", total * 1e3 / (curves.len() * 200) as f64);

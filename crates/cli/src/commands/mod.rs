@@ -6,6 +6,7 @@ pub mod compare;
 pub mod devices;
 pub mod plan;
 pub mod predict;
+pub mod replay;
 pub mod report;
 pub mod train;
 pub mod tune;

@@ -60,6 +60,20 @@ impl Known {
         })
     }
 
+    /// Whether another space holds the very times of this one, in whatever order or format: as a
+    /// prior it would give away what is to be found.
+    fn is_same_measurement(&self, other: &Known) -> bool {
+        let times = |k: &Known| -> Vec<u64> {
+            let mut times: Vec<u64> =
+                k.outcomes.iter().map(|o| o.cost()).filter(|c| c.is_finite()).map(f64::to_bits).collect();
+            times.sort_unstable();
+            times
+        };
+        let (mine, theirs) = (times(self), times(other));
+        let shared = mine.iter().filter(|t| theirs.binary_search(t).is_ok()).count();
+        2 * shared > mine.len()
+    }
+
     /// What another space says of this one's points; none where it is of something else.
     pub fn source(&self, other: &Known) -> Option<Source> {
         let names = |k: &Known| k.space.parameters().iter().map(|p| p.name.clone()).collect::<Vec<_>>();
@@ -78,23 +92,90 @@ impl Known {
             let key: Vec<u64> = self.space.places(i).iter().enumerate().map(value).collect();
             known.get(&key).copied().unwrap_or(f64::NAN)
         });
-        Some(Source { name: other.name.clone(), weight: 1.0, slowdown: slowdown.collect() })
+        let slowdown: Vec<f64> = slowdown.collect();
+        let common = slowdown.iter().filter(|s| !s.is_nan()).count();
+        (common > 0).then(|| Source { name: other.name.clone(), weight: 1.0, slowdown })
     }
 }
 
-/// The prior of a space from others.
-pub fn prior(space: &Known, others: &[Known]) -> Prior {
-    let mut prior = Prior::default();
+/// Who makes a device, as far as its name says.
+fn vendor(device: &str) -> Option<&'static str> {
+    let device = device.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|w| device.contains(w));
+    if says(&["nvidia", "geforce", "rtx", "tesla", "quadro"]) {
+        Some("NVIDIA")
+    } else if says(&["amd", "radeon", "instinct", "mi50", "mi100", "mi210", "mi250", "mi300", "gfx"]) {
+        Some("AMD")
+    } else if says(&["intel", "xeon", "arc "]) {
+        Some("Intel")
+    } else {
+        None
+    }
+}
+
+/// The prior of a space from others, and in words what was left out of it: spaces of something
+/// else, the space itself, and devices of other vendors where there is one of the same.
+pub fn prior<'a>(space: &Known, others: impl IntoIterator<Item = &'a Known>) -> (Prior, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut fitting: Vec<(&Known, Source)> = Vec::new();
     for other in others {
-        prior.sources_from(space, other);
+        let leave = |why: &str| format!("{}: no prior from {}, {why}", space.name, other.name);
+        match space.source(other) {
+            None => notes.push(leave("which has other parameters or no config in common")),
+            Some(_) if space.is_same_measurement(other) => notes.push(leave("which holds the same times")),
+            Some(source) => fitting.push((other, source)),
+        }
     }
-    prior
+    let mine = vendor(&space.device);
+    let is_kin = |k: &Known| mine.is_some() && vendor(&k.device) == mine;
+    let any_kin = fitting.iter().any(|(k, _)| is_kin(k));
+    let mut prior = Prior::default();
+    for (other, source) in fitting {
+        if any_kin && !is_kin(other) {
+            notes.push(format!("{}: no prior from {}, which is of another vendor", space.name, other.name));
+        } else {
+            prior.add(source);
+        }
+    }
+    (prior, notes)
 }
 
-impl Prior {
-    fn sources_from(&mut self, space: &Known, other: &Known) {
-        if let Some(source) = space.source(other) {
-            self.add(source);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A space of eight points, `device` with its times.
+    fn known(name: &str, device: &str, times: [f64; 8]) -> Known {
+        let entry = |(i, t): (usize, &f64)| format!("\"{},{}\":{{\"a\":{},\"b\":{},\"time\":{t}}}", i / 4, i % 4, i / 4, i % 4);
+        let cache: Vec<String> = times.iter().enumerate().map(entry).collect();
+        let text = format!(
+            "{{\"device_name\":\"{device}\",\"kernel_name\":\"k\",\"tune_params_keys\":[\"a\",\"b\"],\"cache\":{{{}}}}}",
+            cache.join(",")
+        );
+        let path = Path::new("x.json");
+        Known::new(name.into(), path, &interchange::parse(path, text.as_bytes()).unwrap()).unwrap()
+    }
+
+    const TIMES: [f64; 8] = [4.0, 3.0, 2.0, 1.0, 5.0, 6.0, 7.0, 8.0];
+
+    #[test]
+    fn a_prior_is_of_the_same_vendor_and_never_the_space_itself() {
+        let double = TIMES.map(|t| 2.0 * t + 1.0);
+        let mine = known("mine", "NVIDIA A100", TIMES);
+        let others = [
+            known("kin", "NVIDIA RTX A4000", double),
+            known("foreign", "AMD Radeon PRO W6600", double),
+            known("itself", "NVIDIA A100", TIMES),
+        ];
+        let (prior, notes) = prior(&mine, &others);
+        assert_eq!(prior.sources().iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["kin"]);
+        assert!(notes.iter().any(|n| n.contains("foreign, which is of another vendor")), "{notes:?}");
+        assert!(notes.iter().any(|n| n.contains("itself, which holds the same times")), "{notes:?}");
+        // Best at the same point, slower by the logarithm of 9 to 3 at the first.
+        let slowdown = &prior.sources()[0].slowdown;
+        assert_eq!(slowdown[3], 0.0);
+        assert!((slowdown[0] - (9.0f64 / 3.0).ln()).abs() < 1e-12);
+        let (foreign, _) = super::prior(&mine, &others[1..2]);
+        assert_eq!(foreign.sources().len(), 1, "better than nothing");
     }
 }

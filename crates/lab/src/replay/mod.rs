@@ -2,11 +2,13 @@
 //! costs no device. What it finds is judged by the fraction of the optimum: the best time of all
 //! over the best time found so far.
 
+mod contest;
 pub mod known;
 mod summary;
 
+pub use contest::{Contest, ContestError, contest};
 pub use known::{Known, KnownError};
-pub use summary::{Row, rows};
+pub use summary::{Row, counts, rows};
 
 use crate::search::{self, Outcome, Prior, PriorCheck, Setting, UnknownStrategy};
 use std::time::{Duration, Instant};

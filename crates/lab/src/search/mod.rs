@@ -101,13 +101,18 @@ pub struct UnknownStrategy {
     known: String,
 }
 
-/// A strategy by its name.
-pub fn strategy(name: &str, setting: Setting) -> Result<Box<dyn Strategy>, UnknownStrategy> {
-    match STRATEGIES.iter().find(|s| s.name == name) {
-        Some(entry) => Ok((entry.make)(setting)),
-        None => {
-            let known = STRATEGIES.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
-            Err(UnknownStrategy { name: name.to_string(), known })
-        }
-    }
+/// A strategy's entry by name.
+pub fn find(name: &str) -> Result<&'static Entry, UnknownStrategy> {
+    STRATEGIES.iter().find(|s| s.name == name).ok_or_else(|| UnknownStrategy {
+        name: name.to_string(),
+        known: STRATEGIES.iter().map(|s| s.name).collect::<Vec<_>>().join(", "),
+    })
 }
+
+/// A strategy by name, ready to be asked.
+pub fn strategy(name: &str, setting: Setting) -> Result<Box<dyn Strategy>, UnknownStrategy> {
+    Ok((find(name)?.make)(setting))
+}
+
+#[cfg(test)]
+mod tests;
