@@ -22,7 +22,7 @@ const SEEDED: usize = 5;
 /// Share of the picks that are random.
 const EXPLORE: f64 = 0.05;
 /// Share of the picks without the prior when it is trusted, and how much more when it is not.
-const APART: f64 = 0.1;
+const APART: f64 = 0.25;
 const APART_MORE: f64 = 0.5;
 /// A prior starts with the trust that as many points in its favour would give it.
 const FAVOUR: f64 = 10.0;
