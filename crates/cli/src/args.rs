@@ -94,6 +94,13 @@ pub struct TuneArgs {
     /// Folder for the run; runs/<time>-<device>-<spec> when not given
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Search strategy: default, exhaustive, random, descent, annealing, genetic, surrogate
+    #[arg(long, default_value = "default")]
+    pub strategy: String,
+    /// Start without a prior: no cost from the problem and the device, no records below runs/, no
+    /// tuned table
+    #[arg(long)]
+    pub no_prior: bool,
     /// Seed of the search
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -5,6 +5,7 @@
 //! files: the lab's candidates (`candidates.rs`) and recorded spaces (`crate::replay`) both become
 //! a [`Space`].
 
+pub mod analytic;
 mod annealing;
 pub mod candidates;
 mod default;
@@ -18,6 +19,7 @@ mod model;
 pub mod prior;
 mod random;
 mod rng;
+pub mod siblings;
 pub mod space;
 mod surrogate;
 

@@ -35,6 +35,7 @@ pub struct PriorCheck {
 pub const FAILED: f64 = 3.0;
 
 impl Prior {
+    /// Adds a source, if it knows anything.
     pub fn add(&mut self, source: Source) {
         if source.slowdown.iter().any(|s| !s.is_nan()) {
             self.sources.push(source);
