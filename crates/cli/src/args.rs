@@ -28,6 +28,10 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write a self-contained HTML page for runs
     Report(ReportArgs),
+    /// Write what a run or a file holds in another tuner's format
+    Export(ExportArgs),
+    /// Take files of other tuners into a run folder, or their spaces into a manifest
+    Import(ImportArgs),
     /// Run a search strategy on spaces that were measured before, and say how near it comes
     Replay(ReplayArgs),
     /// Train a network on a data set
@@ -168,6 +172,50 @@ pub struct ReportArgs {
     /// File to write; report.html in the first run's folder when not given
     #[arg(long, short)]
     pub out: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Kernel Tuner's cachefile
+    Cachefile,
+    /// Results of a tuner
+    T4,
+    /// A space for a tuner to search
+    T1,
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// A run folder, a cachefile or T4 results
+    pub source: PathBuf,
+    #[arg(long, value_enum, default_value = "cachefile")]
+    pub format: Format,
+    /// Folder for the files: one for each problem and variant of a run
+    #[arg(long, short, value_name = "DIR", default_value = "export")]
+    pub out: PathBuf,
+    /// Only this op
+    #[arg(long)]
+    pub op: Option<String>,
+    /// Only this problem
+    #[arg(long)]
+    pub problem: Option<String>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// Cachefiles, T4 results or T1 spaces, plain or gzip
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder for the run that the results become; there must be none yet
+    #[arg(long, value_name = "DIR", required_unless_present = "manifest")]
+    pub run: Option<PathBuf>,
+    /// Print T1 spaces as entries of a manifest instead
+    #[arg(long, conflicts_with = "run")]
+    pub manifest: bool,
     #[arg(long)]
     pub json: bool,
 }

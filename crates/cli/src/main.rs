@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Check(a) => commands::check::run(a),
         Command::Compare(a) => commands::compare::run(a),
         Command::Report(a) => commands::report::run(a),
+        Command::Export(a) => commands::export::run(a),
+        Command::Import(a) => commands::import::run(a),
         Command::Replay(a) => commands::replay::run(a),
         Command::Train(a) => commands::train::run(a),
         Command::Predict(a) => commands::predict::run(a),

@@ -32,9 +32,8 @@ pub fn mean_interval(values: &[f64]) -> Interval {
         return Interval { value, low: value, high: value };
     }
     let n = values.len() as u64;
-    let mut means: Vec<f64> = (0..RESAMPLES as u64)
-        .map(|r| mean(&mut (0..n).map(|i| values[(hash(r ^ 0x3ea7, i) % n) as usize])))
-        .collect();
+    let mut means: Vec<f64> =
+        (0..RESAMPLES as u64).map(|r| mean(&mut (0..n).map(|i| values[(hash(r ^ 0x3ea7, i) % n) as usize]))).collect();
     means.sort_by(f64::total_cmp);
     let at = |q: f64| means[((RESAMPLES - 1) as f64 * q).round() as usize];
     Interval { value, low: at(0.025), high: at(0.975) }

@@ -4,6 +4,8 @@ pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod devices;
+pub mod export;
+pub mod import;
 pub mod plan;
 pub mod predict;
 pub mod replay;

@@ -98,9 +98,20 @@ fn trial(path: &Path, names: &[String], key: &str, entry: Fields) -> Result<Tria
     };
     let [compile, benchmark, framework, strategy, verification] = TIMES.map(|t| entry.number(t).unwrap_or(0.0));
     let timestamp = entry.text("timestamp").map(str::to_string);
-    let samples = entry.samples;
-    let correctness = None;
-    Ok(Trial { config, outcome, samples, compile, benchmark, framework, strategy, verification, timestamp, correctness })
+    let (verdict, error_over_bound) = (entry.text("verdict").map(str::to_string), entry.number("error_over_bound"));
+    Ok(Trial {
+        config,
+        outcome,
+        samples: entry.samples,
+        compile,
+        benchmark,
+        framework,
+        strategy,
+        verification,
+        timestamp,
+        verdict,
+        error_over_bound,
+    })
 }
 
 fn failure(error: &str) -> Failure {
@@ -108,6 +119,52 @@ fn failure(error: &str) -> Failure {
         "InvalidConfig" => Failure::Constraints,
         "CompilationFailedConfig" => Failure::Compile,
         _ => Failure::Runtime,
+    }
+}
+
+/// The text of a cachefile, closed, as its tuner writes it.
+pub fn write(recording: &Recording) -> String {
+    let names: Vec<&str> = recording.columns.iter().map(|c| c.name.as_str()).collect();
+    let line = |key: &str, value: Value| format!("{}: {value}", Value::from(key));
+    // The order of the parameters is the order of a key's values.
+    let params: Vec<String> = recording.columns.iter().map(|c| line(&c.name, c.values.clone().into())).collect();
+    let mut out = format!(
+        "{{\n{},\n{},\n{},\n{},\n\"tune_params\": {{{}}},\n{},\n\"cache\": {{",
+        line("device_name", recording.device.clone().into()),
+        line("kernel_name", recording.kernel.clone().into()),
+        line("problem_size", recording.problem.clone()),
+        line("tune_params_keys", names.clone().into()),
+        params.join(", "),
+        line("objective", "time".into()),
+    );
+    for (i, trial) in recording.trials.iter().enumerate() {
+        let mut fields: Vec<String> = names.iter().zip(&trial.config).map(|(n, v)| line(n, v.clone())).collect();
+        match trial.outcome {
+            Ok(time) => fields.push(line("time", time.into())),
+            Err(failure) => {
+                fields.push(line("time", error(failure).into()));
+                fields.push(line("__error__", error(failure).into()));
+            }
+        }
+        fields.push(line("times", trial.samples.clone().into()));
+        let times = [trial.compile, trial.benchmark, trial.framework, trial.strategy, trial.verification];
+        fields.extend(TIMES.iter().zip(times).map(|(name, ms)| line(name, ms.into())));
+        fields.extend(trial.timestamp.iter().map(|t| line("timestamp", t.clone().into())));
+        fields.extend(trial.verdict.iter().map(|v| line("verdict", v.clone().into())));
+        fields.extend(trial.error_over_bound.iter().map(|e| line("error_over_bound", (*e).into())));
+        let comma = if i > 0 { "," } else { "" };
+        out += &format!("{comma}\n{}: {{{}}}", Value::from(recording.key(trial)), fields.join(", "));
+    }
+    // Kernel Tuner tells a closed file by these three characters.
+    out + "}\n}"
+}
+
+/// A failure by the library's name for it.
+fn error(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Constraints => "InvalidConfig",
+        Failure::Compile => "CompilationFailedConfig",
+        Failure::Runtime | Failure::Timeout | Failure::Correctness => "RuntimeFailedConfig",
     }
 }
 

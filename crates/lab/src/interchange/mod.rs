@@ -7,6 +7,8 @@
 pub mod cachefile;
 mod fields;
 pub mod recording;
+pub mod run;
+pub mod t1;
 pub mod t4;
 
 pub use recording::{Column, Failure, Recording, Trial};
@@ -89,3 +91,6 @@ fn stem(path: &Path) -> String {
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     name.strip_suffix(".json").unwrap_or(name).to_string()
 }
+
+#[cfg(test)]
+mod tests;

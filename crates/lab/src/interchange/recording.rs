@@ -39,8 +39,9 @@ pub struct Trial {
     pub verification: f64,
     /// RFC 3339 or as the file has it.
     pub timestamp: Option<String>,
-    /// Share of its bound that its largest error takes, or 1 and 0 for right and wrong, where known.
-    pub correctness: Option<f64>,
+    /// Our gate's verdict and the largest error over its bound; none in files that are not ours.
+    pub verdict: Option<String>,
+    pub error_over_bound: Option<f64>,
 }
 
 /// Everything of one file.
@@ -99,7 +100,20 @@ impl Column {
     }
 }
 
+impl Trial {
+    /// 1 where the gate, or whoever made the file, holds the output for right, else 0.
+    pub fn correctness(&self) -> f64 {
+        if self.outcome.is_ok() { 1.0 } else { 0.0 }
+    }
+}
+
 impl Recording {
+    /// A trial's config as a cachefile's key: its values in the order of the columns.
+    pub fn key(&self, trial: &Trial) -> String {
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_string);
+        trial.config.iter().map(text).collect::<Vec<_>>().join(",")
+    }
+
     /// The space of the recorded configs with their outcomes in point order. Of a config recorded
     /// twice the first outcome counts.
     ///

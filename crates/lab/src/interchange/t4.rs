@@ -7,7 +7,7 @@ use super::fields::{Fields, FieldsOf};
 use super::recording::{Column, Failure, Recording, Trial};
 use super::{InterchangeError, content, shown, stem, syntax};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
 use std::path::Path;
 
@@ -18,7 +18,13 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Recording, InterchangeError> {
     let results = file.results.ok_or_else(|| content(path, "the file", "a list `results`", "none"))?;
     let unit = file.metadata.as_ref().and_then(|m| m.get("timeunit")).and_then(Value::as_str);
     let scale = scale(path, "`metadata.timeunit`", unit.unwrap_or("milliseconds"))?;
-    let mut columns: Vec<Column> = Vec::new();
+    // Our own files say the parameters' order and values, which JSON objects do not keep.
+    let listed = file.metadata.as_ref().and_then(|m| m.get("parameters")).and_then(Value::as_array);
+    let column = |v: &Value| {
+        let name = v.get("name")?.as_str()?.to_string();
+        Some(Column { name, values: v.get("values")?.as_array()?.clone() })
+    };
+    let mut columns: Vec<Column> = listed.and_then(|l| l.iter().map(column).collect()).unwrap_or_default();
     let mut trials = Vec::with_capacity(results.len());
     for (i, result) in results.into_iter().enumerate() {
         trials.push(trial(path, &mut columns, i, result, scale)?);
@@ -60,11 +66,15 @@ fn trial(
         return Err(fail("configuration", "an object", None));
     };
     let names = || configuration.fields.iter().map(|(name, _)| name);
-    if i == 0 {
+    if columns.is_empty() {
         *columns = names().map(|name| Column { name: name.clone(), values: Vec::new() }).collect();
     }
     if let Some(extra) = names().find(|k| !columns.iter().any(|c| c.name == **k)) {
-        return Err(fail("configuration", "the parameters of the first result", Some(&Value::String(extra.clone()))));
+        return Err(fail(
+            "configuration",
+            "the parameters of the first result or of `metadata.parameters`",
+            Some(&Value::String(extra.clone())),
+        ));
     }
     let mut config = Vec::with_capacity(columns.len());
     for column in columns.iter() {
@@ -87,6 +97,8 @@ fn trial(
     };
     let outcome = match outcome {
         Err(failure) => Err(failure),
+        // Whatever else it says: what is not right has no time.
+        Ok(()) if result.fields.number("correctness") == Some(0.0) => Err(Failure::Correctness),
         Ok(()) => Ok(time(path, &place("measurements"), &result.fields, scale)?),
     };
     let spent = |names: &[&str]| names.iter().find_map(|n| result.times.number(n)).unwrap_or(0.0) * scale;
@@ -100,8 +112,71 @@ fn trial(
         strategy: spent(&["search_algorithm"]),
         verification: spent(&["validation"]),
         timestamp: result.fields.text("timestamp").map(str::to_string),
-        correctness: result.fields.number("correctness"),
+        verdict: measurement(&result.fields, "verdict").and_then(Value::as_str).map(str::to_string),
+        error_over_bound: measurement(&result.fields, "error_over_bound").and_then(Value::as_f64),
     })
+}
+
+fn measurement<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
+    let all = fields.get("measurements").and_then(Value::as_array)?;
+    all.iter().find(|m| m.get("name").and_then(Value::as_str) == Some(name)).and_then(|m| m.get("value"))
+}
+
+/// The text of T4 results. Kernel, device, problem and the order of the parameters are in the
+/// metadata, where other readers leave them alone.
+pub fn write(recording: &Recording) -> String {
+    let names: Vec<&str> = recording.columns.iter().map(|c| c.name.as_str()).collect();
+    let result = |trial: &Trial| {
+        let configuration: serde_json::Map<String, Value> =
+            names.iter().map(|n| n.to_string()).zip(trial.config.iter().cloned()).collect();
+        let mut measurements = Vec::new();
+        if let Ok(time) = trial.outcome {
+            measurements.push(json!({"name": "time", "value": time, "unit": "ms"}));
+        }
+        if let Some(error) = trial.error_over_bound {
+            measurements.push(json!({"name": "error_over_bound", "value": error, "unit": ""}));
+        }
+        if let Some(verdict) = &trial.verdict {
+            measurements.push(json!({"name": "verdict", "value": verdict, "unit": ""}));
+        }
+        let mut out = json!({
+            "configuration": configuration,
+            "times": {
+                "compilation_time": trial.compile, "benchmark": trial.benchmark, "framework": trial.framework,
+                "search_algorithm": trial.strategy, "validation": trial.verification, "runtimes": trial.samples,
+            },
+            "invalidity": invalidity(trial.outcome),
+            "correctness": trial.correctness(),
+            "measurements": measurements,
+            "objectives": ["time"],
+        });
+        if let Some(timestamp) = &trial.timestamp {
+            out["timestamp"] = timestamp.clone().into();
+        }
+        out
+    };
+    let results: Vec<Value> = recording.trials.iter().map(result).collect();
+    let columns: Vec<Value> = recording.columns.iter().map(|c| json!({"name": c.name, "values": c.values})).collect();
+    let out = json!({
+        "schema_version": "1.0.0",
+        "metadata": {
+            "timeunit": "milliseconds", "device_name": recording.device, "kernel_name": recording.kernel,
+            "problem_size": recording.problem, "parameters": columns,
+        },
+        "results": results,
+    });
+    format!("{out:#}\n")
+}
+
+fn invalidity(outcome: Result<f64, Failure>) -> &'static str {
+    match outcome {
+        Ok(_) => "correct",
+        Err(Failure::Constraints) => "constraints",
+        Err(Failure::Compile) => "compile",
+        Err(Failure::Runtime) => "runtime",
+        Err(Failure::Timeout) => "timeout",
+        Err(Failure::Correctness) => "correctness",
+    }
 }
 
 /// The measurement that the first objective names.

@@ -40,9 +40,8 @@ pub fn contest(
     paths.dedup();
     let loaded: Vec<Known> = paths.iter().map(|p| Known::load(p)).collect::<Result<_, _>>()?;
     let by_path: HashMap<&Path, &Known> = paths.into_iter().zip(&loaded).collect();
-    let find = |paths: &[PathBuf]| -> Vec<&Known> {
-        paths.iter().filter_map(|p| by_path.get(p.as_path()).copied()).collect()
-    };
+    let find =
+        |paths: &[PathBuf]| -> Vec<&Known> { paths.iter().filter_map(|p| by_path.get(p.as_path()).copied()).collect() };
     let (spaces, others) = (find(files), find(others));
     let (priors, notes): (Vec<_>, Vec<_>) = spaces.iter().map(|s| prior(s, others.iter().copied())).unzip();
     let jobs: Vec<(usize, u64)> = (0..spaces.len()).flat_map(|i| (0..seeds).map(move |s| (i, s))).collect();

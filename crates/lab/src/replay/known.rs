@@ -82,9 +82,8 @@ impl Known {
         let place = place.filter(|_| mine.len() == theirs.len())?;
         let mut known: HashMap<Vec<u64>, f64> = HashMap::new();
         for (i, outcome) in other.outcomes.iter().enumerate() {
-            let value = |d: &usize| {
-                other.space.parameters()[*d].values[usize::from(other.space.places(i)[*d])].to_bits()
-            };
+            let value =
+                |d: &usize| other.space.parameters()[*d].values[usize::from(other.space.places(i)[*d])].to_bits();
             known.insert(place.iter().map(value).collect(), (outcome.cost() / other.optimum).ln());
         }
         let slowdown = (0..self.space.len()).map(|i| {
@@ -146,7 +145,8 @@ mod tests {
 
     /// A space of eight points, `device` with its times.
     fn known(name: &str, device: &str, times: [f64; 8]) -> Known {
-        let entry = |(i, t): (usize, &f64)| format!("\"{},{}\":{{\"a\":{},\"b\":{},\"time\":{t}}}", i / 4, i % 4, i / 4, i % 4);
+        let entry =
+            |(i, t): (usize, &f64)| format!("\"{},{}\":{{\"a\":{},\"b\":{},\"time\":{t}}}", i / 4, i % 4, i / 4, i % 4);
         let cache: Vec<String> = times.iter().enumerate().map(entry).collect();
         let text = format!(
             "{{\"device_name\":\"{device}\",\"kernel_name\":\"k\",\"tune_params_keys\":[\"a\",\"b\"],\"cache\":{{{}}}}}",

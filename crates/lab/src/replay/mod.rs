@@ -25,13 +25,7 @@ pub struct Curve {
 
 /// Runs a strategy on a space until `budget` points are measured or none is left. A point that
 /// failed costs an evaluation like any other.
-pub fn run(
-    known: &Known,
-    strategy: &str,
-    prior: &Prior,
-    budget: usize,
-    seed: u64,
-) -> Result<Curve, UnknownStrategy> {
+pub fn run(known: &Known, strategy: &str, prior: &Prior, budget: usize, seed: u64) -> Result<Curve, UnknownStrategy> {
     let start = Instant::now();
     let setting = Setting { space: known.space.clone(), prior: prior.clone(), seed };
     let mut strategy = search::strategy(strategy, setting)?;

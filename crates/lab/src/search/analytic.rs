@@ -42,7 +42,8 @@ pub fn analytic(candidates: &[(&Variant, &Candidate)], problem: &Problem, facts:
 fn share(launch: &Launch, facts: &DeviceFacts) -> f64 {
     let count = |d: [u32; 3]| d.iter().map(|x| f64::from(*x)).product::<f64>();
     let (blocks, threads) = (count(launch.grid), count(launch.block));
-    let by_shared = if launch.shared > 0 { (facts.shared_max as f64 / f64::from(launch.shared)).floor() } else { BLOCKS };
+    let by_shared =
+        if launch.shared > 0 { (facts.shared_max as f64 / f64::from(launch.shared)).floor() } else { BLOCKS };
     let resident = (THREADS / threads).floor().min(by_shared).clamp(1.0, BLOCKS);
     let sms = facts.sms as f64;
     let waves = blocks / (sms * resident);

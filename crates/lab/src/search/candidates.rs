@@ -240,8 +240,11 @@ fn space(candidates: &[&Candidate]) -> Result<Space, super::space::SpaceError> {
             values.entry(name).or_default().push(value);
         }
     }
-    let mut parameters =
-        vec![Parameter { name: "variant".into(), values: (0..variants.len()).map(|i| i as f64).collect(), names: true }];
+    let mut parameters = vec![Parameter {
+        name: "variant".into(),
+        values: (0..variants.len()).map(|i| i as f64).collect(),
+        names: true,
+    }];
     for (name, list) in &mut values {
         let partial = list.len() < candidates.len();
         list.sort_unstable();
@@ -249,7 +252,8 @@ fn space(candidates: &[&Candidate]) -> Result<Space, super::space::SpaceError> {
         let mut numbers: Vec<f64> = list.iter().map(|v| *v as f64).collect();
         if partial {
             // Below all values: they keep their order, and positive ones their products.
-            numbers.insert(0, numbers.first().map_or(0.0, |least| if *least > 0.0 { least / 4.0 } else { least - 1.0 }));
+            numbers
+                .insert(0, numbers.first().map_or(0.0, |least| if *least > 0.0 { least / 4.0 } else { least - 1.0 }));
         }
         parameters.push(Parameter { name: (*name).to_string(), values: numbers, names: false });
     }

@@ -70,7 +70,11 @@ impl Features {
 
 /// How often a whole number can be halved, up to 10.
 fn factors_of_two(x: f64) -> f64 {
-    if x.fract() != 0.0 || x == 0.0 || x.abs() > 1e9 { 0.0 } else { f64::from((x.abs() as u64).trailing_zeros().min(10)) }
+    if x.fract() != 0.0 || x == 0.0 || x.abs() > 1e9 {
+        0.0
+    } else {
+        f64::from((x.abs() as u64).trailing_zeros().min(10))
+    }
 }
 
 /// Ranks among the distinct values, spread over at most 256 bins. What is not a number comes last.

@@ -194,8 +194,7 @@ mod tests {
     fn a_forest_learns_a_product_and_knows_what_it_does_not_know() {
         let values: Vec<f64> = (0..6).map(|i| f64::from(1 << i)).collect();
         let parameter = |name: &str| Parameter { name: name.into(), values: values.clone(), names: false };
-        let points: Vec<Vec<u16>> =
-            (0..216).map(|i| vec![i % 6, i / 6 % 6, i / 36]).collect();
+        let points: Vec<Vec<u16>> = (0..216).map(|i| vec![i % 6, i / 6 % 6, i / 36]).collect();
         let space = Space::new(vec![parameter("a"), parameter("b"), parameter("c")], &points).unwrap();
         let features = Features::new(&space, &[]);
         // Slow away from a·b = 32; c does nothing.
