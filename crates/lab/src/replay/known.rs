@@ -101,9 +101,11 @@ impl Known {
 fn vendor(device: &str) -> Option<&'static str> {
     let device = device.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|w| device.contains(w));
-    if says(&["nvidia", "geforce", "rtx", "tesla", "quadro"]) {
+    // Makers and product lines; files that leave the device unnamed are called after a model.
+    if says(&["nvidia", "geforce", "rtx", "tesla", "quadro", "a100", "a4000", "a6000", "v100", "h100", "h200"]) {
         Some("NVIDIA")
-    } else if says(&["amd", "radeon", "instinct", "mi50", "mi100", "mi210", "mi250", "mi300", "gfx"]) {
+    } else if says(&["amd", "radeon", "instinct", "mi50", "mi100", "mi210", "mi250", "mi300", "gfx", "w6600", "w7800"])
+    {
         Some("AMD")
     } else if says(&["intel", "xeon", "arc "]) {
         Some("Intel")
@@ -117,13 +119,18 @@ fn vendor(device: &str) -> Option<&'static str> {
 pub fn prior<'a>(space: &Known, others: impl IntoIterator<Item = &'a Known>) -> (Prior, Vec<String>) {
     let mut notes = Vec::new();
     let mut fitting: Vec<(&Known, Source)> = Vec::new();
+    let mut given = 0;
     for other in others {
-        let leave = |why: &str| format!("{}: no prior from {}, {why}", space.name, other.name);
-        match space.source(other) {
-            None => notes.push(leave("which has other parameters or no config in common")),
-            Some(_) if space.is_same_measurement(other) => notes.push(leave("which holds the same times")),
-            Some(source) => fitting.push((other, source)),
+        given += 1;
+        let Some(source) = space.source(other) else { continue };
+        if space.is_same_measurement(other) {
+            notes.push(format!("{}: no prior from {}, which holds the same times", space.name, other.name));
+        } else if !fitting.iter().any(|(k, _)| k.is_same_measurement(other)) {
+            fitting.push((other, source));
         }
+    }
+    if given > 0 && fitting.is_empty() {
+        notes.push(format!("{}: no prior, no other file has its parameters and configs", space.name));
     }
     let mine = vendor(&space.device);
     let is_kin = |k: &Known| mine.is_some() && vendor(&k.device) == mine;

@@ -45,11 +45,12 @@ impl Forest {
         if points.is_empty() || features.width() == 0 {
             return forest;
         }
+        let known = Known::new(features, points, targets);
         for _ in 0..growth.trees {
             rows.clear();
             rows.extend(0..points.len() as u32);
             let mut tree = Vec::new();
-            grow(&mut tree, features, points, targets, &mut rows, growth.smallest.max(2), rng);
+            grow(&mut tree, &known, &mut rows, growth.smallest.max(2), rng);
             forest.trees.push(tree);
         }
         forest
@@ -74,18 +75,24 @@ impl Forest {
     }
 }
 
+/// What is fitted, feature after feature, so that a look at one feature of all rows stays in the
+/// cache.
+struct Known<'a> {
+    columns: Vec<Vec<u8>>,
+    targets: &'a [f64],
+}
+
+impl<'a> Known<'a> {
+    fn new(features: &Features, points: &[usize], targets: &'a [f64]) -> Self {
+        let column = |f: usize| points.iter().map(|p| features.row(*p)[f]).collect();
+        Known { columns: (0..features.width()).map(column).collect(), targets }
+    }
+}
+
 /// Grows a tree over `rows`, its root first.
-fn grow(
-    tree: &mut Vec<Node>,
-    features: &Features,
-    points: &[usize],
-    targets: &[f64],
-    rows: &mut [u32],
-    smallest: usize,
-    rng: &mut Rng,
-) {
+fn grow(tree: &mut Vec<Node>, known: &Known, rows: &mut [u32], smallest: usize, rng: &mut Rng) {
     let leaf = |rows: &[u32]| {
-        let sum: f64 = rows.iter().map(|r| targets[*r as usize]).sum();
+        let sum: f64 = rows.iter().map(|r| known.targets[*r as usize]).sum();
         Node { feature: 0, cut: 0, left: 0, value: (sum / rows.len().max(1) as f64) as f32 }
     };
     tree.push(leaf(rows));
@@ -96,10 +103,10 @@ fn grow(
         if part.len() < smallest {
             continue;
         }
-        let Some((feature, cut)) = best_cut(features, points, targets, part, rng) else { continue };
+        let Some((feature, cut)) = best_cut(known, part, rng) else { continue };
         let mut middle = 0;
         for i in 0..part.len() {
-            if features.row(points[part[i] as usize])[feature] <= cut {
+            if known.columns[feature][part[i] as usize] <= cut {
                 part.swap(i, middle);
                 middle += 1;
             }
@@ -118,16 +125,10 @@ fn grow(
 
 /// The best of a random cut for each of a random third of the features; none where every row is
 /// the same.
-fn best_cut(
-    features: &Features,
-    points: &[usize],
-    targets: &[f64],
-    rows: &[u32],
-    rng: &mut Rng,
-) -> Option<(usize, u8)> {
-    let width = features.width();
+fn best_cut(known: &Known, rows: &[u32], rng: &mut Rng) -> Option<(usize, u8)> {
+    let (width, targets) = (known.columns.len(), known.targets);
     let want = (width / 3).max(3).min(width);
-    let first = f64::from(targets[rows[0] as usize] as f32);
+    let first = targets[rows[0] as usize];
     if rows.iter().all(|r| (targets[*r as usize] - first).abs() < 1e-9) {
         return None;
     }
@@ -137,7 +138,8 @@ fn best_cut(
     let (mut feature, stride) = (rng.below(width), stride(width, rng));
     for _ in 0..width {
         feature = (feature + stride) % width;
-        let bin = |r: &u32| features.row(points[*r as usize])[feature];
+        let column = &known.columns[feature];
+        let bin = |r: &u32| column[*r as usize];
         let (mut low, mut high) = (u8::MAX, 0);
         for bin in rows.iter().map(bin) {
             low = low.min(bin);

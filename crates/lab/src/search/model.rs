@@ -47,10 +47,10 @@ impl Model {
     }
 
     /// Fits again where enough was told since the last time: each time at first, then after every
-    /// fortieth part, so that the cost of an evaluation stays bounded.
+    /// twenty-fifth part, so that the cost of an evaluation stays bounded.
     pub fn refit(&mut self, measured: &Measured, rng: &mut Rng) {
         let told = measured.told();
-        if told.len() < ENOUGH || told.len() < self.fitted + 1 + self.fitted / 40 {
+        if told.len() < ENOUGH || told.len() < self.fitted + 1 + self.fitted / 25 {
             return;
         }
         let Some(best) = measured.best().and_then(|b| measured.cost(b)) else { return };
