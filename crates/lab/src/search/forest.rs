@@ -56,22 +56,28 @@ impl Forest {
         forest
     }
 
-    /// What the trees expect at a row of features.
-    pub fn predict(&self, row: &[u8]) -> Prediction {
-        let (mut sum, mut squares) = (0.0, 0.0);
+    /// What the trees expect at each row of features. One tree goes over all rows before the next:
+    /// it stays in the cache.
+    pub fn predict(&self, rows: &[&[u8]]) -> Vec<Prediction> {
+        let mut sums = vec![(0.0, 0.0); rows.len()];
         for tree in &self.trees {
-            let mut node = tree[0];
-            while node.left > 0 {
-                let right = row[node.feature as usize] > node.cut;
-                node = tree[(node.left + u32::from(right)) as usize];
+            for (row, (sum, squares)) in rows.iter().zip(&mut sums) {
+                let mut node = &tree[0];
+                while node.left > 0 {
+                    let right = row[node.feature as usize] > node.cut;
+                    node = &tree[(node.left + u32::from(right)) as usize];
+                }
+                let value = f64::from(node.value);
+                *sum += value;
+                *squares += value * value;
             }
-            let value = f64::from(node.value);
-            sum += value;
-            squares += value * value;
         }
         let n = self.trees.len().max(1) as f64;
-        let mean = sum / n;
-        Prediction { mean, spread: (squares / n - mean * mean).max(0.0).sqrt() }
+        let prediction = |(sum, squares): (f64, f64)| {
+            let mean = sum / n;
+            Prediction { mean, spread: (squares / n - mean * mean).max(0.0).sqrt() }
+        };
+        sums.into_iter().map(prediction).collect()
     }
 }
 
@@ -208,11 +214,11 @@ mod tests {
         let targets: Vec<f64> = known.iter().map(|p| target(*p)).collect();
         let forest = Forest::fit(&features, known, &targets, Growth { trees: 50, smallest: 2 }, &mut rng);
         let error = |points: &[usize]| {
-            points.iter().map(|p| (forest.predict(features.row(*p)).mean - target(*p)).abs()).sum::<f64>()
+            points.iter().map(|p| (forest.predict(&[features.row(*p)])[0].mean - target(*p)).abs()).sum::<f64>()
                 / points.len() as f64
         };
         let spread = |points: &[usize]| {
-            points.iter().map(|p| forest.predict(features.row(*p)).spread).sum::<f64>() / points.len() as f64
+            points.iter().map(|p| forest.predict(&[features.row(*p)])[0].spread).sum::<f64>() / points.len() as f64
         };
         assert!(error(known) < 1e-6 && error(unknown) < 0.35, "{} {}", error(known), error(unknown));
         assert!(spread(unknown) > 5.0 * spread(known) + 0.01, "{} {}", spread(unknown), spread(known));
@@ -223,6 +229,6 @@ mod tests {
         let space = Space::new(Vec::new(), &[Vec::new()]).unwrap();
         let features = Features::new(&space, &[]);
         let forest = Forest::fit(&features, &[0], &[1.0], Growth { trees: 3, smallest: 2 }, &mut Rng::new(1));
-        assert_eq!(forest.predict(features.row(0)).mean, 0.0);
+        assert_eq!(forest.predict(&[features.row(0)])[0].mean, 0.0);
     }
 }

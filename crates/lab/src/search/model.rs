@@ -47,10 +47,10 @@ impl Model {
     }
 
     /// Fits again where enough was told since the last time: each time at first, then after every
-    /// twenty-fifth part, so that the cost of an evaluation stays bounded.
+    /// twelfth part, so that the cost of an evaluation stays bounded.
     pub fn refit(&mut self, measured: &Measured, rng: &mut Rng) {
         let told = measured.told();
-        if told.len() < ENOUGH || told.len() < self.fitted + 1 + self.fitted / 25 {
+        if told.len() < ENOUGH || told.len() < self.fitted + 1 + self.fitted / 12 {
             return;
         }
         let Some(best) = measured.best().and_then(|b| measured.cost(b)) else { return };
@@ -67,11 +67,14 @@ impl Model {
         self.forest = Forest::fit(&self.features, told, &targets, GROWTH, rng);
     }
 
-    /// The logarithm of a point's slowdown, as expected, and how far the trees disagree.
-    pub fn predict(&self, point: usize) -> Prediction {
-        let mut out = self.forest.predict(self.features.row(point));
+    /// The logarithm of each point's slowdown, as expected, and how far the trees disagree.
+    pub fn predict(&self, points: &[usize]) -> Vec<Prediction> {
+        let rows: Vec<&[u8]> = points.iter().map(|p| self.features.row(*p)).collect();
+        let mut out = self.forest.predict(&rows);
         if let Some(prior) = &self.prior {
-            out.mean += self.slope * prior[point] + self.level;
+            for (prediction, point) in out.iter_mut().zip(points) {
+                prediction.mean += self.slope * prior[*point] + self.level;
+            }
         }
         out
     }

@@ -54,11 +54,9 @@ pub(super) fn propose(model: &Model, measured: &Measured, mut pool: Vec<usize>, 
     pool.retain(|p| !measured.is_asked(*p));
     pool.sort_unstable();
     pool.dedup();
-    let bound = |p: usize| {
-        let expected = model.predict(p);
-        (expected.mean - bold * expected.spread, p)
-    };
-    pool.into_iter().map(bound).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, p)| p)
+    let expected = model.predict(&pool);
+    let bounds = expected.iter().map(|e| e.mean - bold * e.spread).zip(pool);
+    bounds.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, p)| p)
 }
 
 impl Strategy for Surrogate {
