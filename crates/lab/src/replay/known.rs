@@ -171,7 +171,7 @@ mod tests {
         let mine = known("mine", "NVIDIA A100", TIMES);
         let others = [
             known("kin", "NVIDIA RTX A4000", double),
-            known("foreign", "AMD Radeon PRO W6600", double),
+            known("foreign", "AMD Radeon PRO W6600", TIMES.map(|t| 3.0 * t + 1.0)),
             known("itself", "NVIDIA A100", TIMES),
         ];
         let (prior, notes) = prior(&mine, &others);
