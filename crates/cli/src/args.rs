@@ -28,6 +28,12 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write a self-contained HTML page for runs
     Report(ReportArgs),
+    /// Write what a run or a file holds in another tuner's format
+    Export(ExportArgs),
+    /// Take files of other tuners into a run folder, or their spaces into a manifest
+    Import(ImportArgs),
+    /// Run a search strategy on spaces that were measured before, and say how near it comes
+    Replay(ReplayArgs),
     /// Train a network on a data set
     Train(TrainArgs),
     /// Say what a trained network sees in the images of a file
@@ -92,6 +98,13 @@ pub struct TuneArgs {
     /// Folder for the run; runs/<time>-<device>-<spec> when not given
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Search strategy: default, exhaustive, random, descent, annealing, genetic, surrogate
+    #[arg(long, default_value = "default")]
+    pub strategy: String,
+    /// Start without a prior: no cost from the problem and the device, no records below runs/, no
+    /// tuned table
+    #[arg(long)]
+    pub no_prior: bool,
     /// Seed of the search
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -165,6 +178,72 @@ pub struct ReportArgs {
     /// File to write; report.html in the first run's folder when not given
     #[arg(long, short)]
     pub out: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Kernel Tuner's cachefile
+    Cachefile,
+    /// Results of a tuner
+    T4,
+    /// A space for a tuner to search
+    T1,
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// A run folder, a cachefile or T4 results
+    pub source: PathBuf,
+    #[arg(long, value_enum, default_value = "cachefile")]
+    pub format: Format,
+    /// Folder for the files: one for each problem and variant of a run
+    #[arg(long, short, value_name = "DIR", default_value = "export")]
+    pub out: PathBuf,
+    /// Only this op
+    #[arg(long)]
+    pub op: Option<String>,
+    /// Only this problem
+    #[arg(long)]
+    pub problem: Option<String>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// Cachefiles, T4 results or T1 spaces, plain or gzip
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder for the run that the results become; there must be none yet
+    #[arg(long, value_name = "DIR", required_unless_present = "manifest")]
+    pub run: Option<PathBuf>,
+    /// Print T1 spaces as entries of a manifest instead
+    #[arg(long, conflicts_with = "run")]
+    pub manifest: bool,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// Spaces: Kernel Tuner cachefiles or T4 results, plain or gzip
+    #[arg(required = true, value_name = "CACHEFILE")]
+    pub files: Vec<PathBuf>,
+    /// Strategy: default, exhaustive, random, descent, annealing, genetic, surrogate
+    #[arg(long, default_value = "default")]
+    pub strategy: String,
+    /// Evaluations of a search; a config that failed is one too
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub budget: u32,
+    /// Searches of each space, with seeds from 0 on
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub seeds: u32,
+    /// Files of other devices, for a prior. For each space those of the same parameters count, of
+    /// its own vendor where there is one; a file with the space's own times does not
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub prior: Vec<PathBuf>,
     #[arg(long)]
     pub json: bool,
 }

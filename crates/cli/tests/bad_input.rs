@@ -58,6 +58,17 @@ const BAD: &[(&str, &[&str])] = &[
     ("compare nowhere nowhere", &["nowhere", "No such file"]),
     ("report nowhere", &["nowhere", "No such file"]),
     ("report", &["runs", "name a run folder"]),
+    ("replay", &["CACHEFILE"]),
+    ("replay nowhere", &["nowhere", "No such file"]),
+    ("replay FILE", &["FILE:1:"]),
+    ("replay FILE --strategy clever", &["no strategy `clever`", "annealing"]),
+    ("replay FILE --budget 0", &["--budget", "0"]),
+    ("tune --strategy clever --device cpu", &["no strategy `clever`", "surrogate"]),
+    ("export nowhere", &["nowhere", "No such file"]),
+    ("export FILE", &["FILE:1:"]),
+    ("import FILE", &["--run"]),
+    ("import FILE --run new", &["FILE:1:"]),
+    ("import FILE --manifest", &["FILE:1:"]),
 ];
 
 #[test]

@@ -138,6 +138,11 @@ impl Compilers {
         Compilers { command, running: Vec::new() }
     }
 
+    /// The processes, leaving none here.
+    pub fn take(&mut self) -> Self {
+        Compilers { command: self.command.clone(), running: std::mem::take(&mut self.running) }
+    }
+
     /// Compiles candidates into the cache on disk, all processes at once. Returns warnings; a
     /// candidate that does not compile says so when it is screened.
     pub fn compile(&mut self, facts: &DeviceFacts, op: &str, problem: &str, candidates: &[String]) -> Vec<String> {

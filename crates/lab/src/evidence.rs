@@ -17,6 +17,7 @@ pub enum Record {
     Session(Session),
     Gap(GapRecord),
     Candidate(CandidateRecord),
+    Search(SearchRecord),
     Gate(GateRecord),
     Race(RaceRecord),
     Result(ResultRecord),
@@ -130,6 +131,35 @@ pub struct CandidateRecord {
     pub telemetry: TelemetryRecord,
     /// Seconds this took in all.
     pub seconds: f64,
+}
+
+/// How the search of one problem went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchRecord {
+    pub op: String,
+    pub problem: String,
+    pub strategy: String,
+    pub seed: u64,
+    /// Candidates of ours that there are, and that were screened.
+    pub space: usize,
+    pub screened: usize,
+    /// What the prior was made of; empty without one.
+    pub sources: Vec<SourceRecord>,
+    /// Screened candidates that the prior knew.
+    pub known: usize,
+    /// Spearman's rank correlation of the prior with their times; failures are slowest.
+    pub correlation: Option<f64>,
+    /// Share of the prior's advice that was taken at the end, 0 to 1.
+    pub trust: Option<f64>,
+}
+
+/// A source of a prior.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    pub name: String,
+    pub weight: f64,
+    /// As for the whole prior.
+    pub correlation: Option<f64>,
 }
 
 /// The full gate on one candidate: every input family, and the edge cases that it claims.

@@ -24,6 +24,21 @@ pub struct Interval {
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2000;
 
+/// The mean with its 95 % percentile-bootstrap interval.
+pub fn mean_interval(values: &[f64]) -> Interval {
+    let mean = |v: &mut dyn Iterator<Item = f64>| v.sum::<f64>() / values.len().max(1) as f64;
+    let value = mean(&mut values.iter().copied());
+    if values.len() < 2 {
+        return Interval { value, low: value, high: value };
+    }
+    let n = values.len() as u64;
+    let mut means: Vec<f64> =
+        (0..RESAMPLES as u64).map(|r| mean(&mut (0..n).map(|i| values[(hash(r ^ 0x3ea7, i) % n) as usize]))).collect();
+    means.sort_by(f64::total_cmp);
+    let at = |q: f64| means[((RESAMPLES - 1) as f64 * q).round() as usize];
+    Interval { value, low: at(0.025), high: at(0.975) }
+}
+
 /// Ratio of paired samples, `over / under`: the median of the per-block ratios with its 95 %
 /// percentile-bootstrap interval (Efron & Tibshirani 1993, ch. 13).
 pub fn paired_ratio(over: &[f64], under: &[f64]) -> Interval {

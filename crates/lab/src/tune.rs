@@ -6,7 +6,8 @@ use crate::evidence::*;
 use crate::protocol::{Answer, Request};
 use crate::provenance;
 use crate::race::{AGAIN, Contender, LONGEST, Purpose, gate_one, race};
-use crate::search::Search;
+use crate::search::candidates::{Plan, Search, SearchError};
+use crate::search::siblings::Siblings;
 use crate::stats::median;
 use crate::timer::Mode;
 use crate::work::Work;
@@ -29,6 +30,10 @@ pub struct TuneOptions {
     pub seed: u64,
     /// Name of the run, for tuned entries.
     pub run: String,
+    /// Name of the search strategy.
+    pub strategy: String,
+    /// Whether the search starts from a prior.
+    pub prior: bool,
 }
 
 /// Told as the sweep goes.
@@ -46,6 +51,8 @@ pub enum TuneError {
     Evidence(#[from] EvidenceError),
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
     #[error("stopped; what was done is in {0}")]
@@ -65,6 +72,8 @@ pub struct Tuner<'a> {
     /// Winners of single problems in this run, by problem and mode: the steps of chains.
     winners: HashMap<(String, String), (Candidate, Candidate)>,
     compilers: Compilers,
+    /// What is known from other problems and devices; this run's own problems join it.
+    pub siblings: Siblings,
     pub table: TunedTable,
 }
 
@@ -75,8 +84,6 @@ fn weight(work: &Work) -> f64 {
 
 /// Share of a problem's time for screening; the rest is for the gate and the races.
 const SCREEN_SHARE: f64 = 0.4;
-/// Share of the screening time after which the neighbourhood of the best comes first.
-const RANDOM_SHARE: f64 = 0.6;
 /// Candidates of ours this much slower than one that has passed are neither gated nor raced.
 const FAR: f64 = 2.0;
 /// As those this much slower than the vendors' best, unless no vendor's candidate is left.
@@ -84,8 +91,10 @@ const HOPELESS: f64 = 4.0;
 /// Microseconds from which a hopeless candidate costs the budget something: quicker ones are gated
 /// all the same, since a fault that only the full gate finds should be known.
 const COSTLY_US: f64 = 3000.0;
-/// Candidates compiled and screened at a time.
-const BATCH: usize = 32;
+/// Candidates screened between two questions to the strategy: as many as compile at once, or as
+/// need no compiler. One batch compiles while the one before it is screened.
+const COMPILED: usize = 16;
+const READY: usize = 4;
 
 impl<'a> Tuner<'a> {
     #[allow(clippy::too_many_arguments)]
@@ -109,6 +118,7 @@ impl<'a> Tuner<'a> {
             stop,
             winners: HashMap::new(),
             compilers,
+            siblings: Siblings::default(),
             table: TunedTable::default(),
         }
     }
@@ -199,7 +209,9 @@ impl<'a> Tuner<'a> {
                 reason: g.reason,
             })
             .collect();
-        let mut search = Search::new(&able, problem, self.device.facts(), self.options.seed)?;
+        let siblings = self.options.prior.then_some(&self.siblings);
+        let plan = Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings };
+        let mut search = Search::new(&able, problem, self.device.facts(), &plan)?;
         for variant in &able {
             if variant.space(problem, self.device.facts())?.is_empty() {
                 let reason = "no config satisfies its constraints here".to_string();
@@ -227,6 +239,10 @@ impl<'a> Tuner<'a> {
             }
         }
         self.screen_all(problem, &mut search, &mut screened, share.mul_f64(SCREEN_SHARE), start)?;
+        self.writer.append(&Record::Search(self.searched(problem, &search, &screened)))?;
+        for record in screened.iter().filter(|r| r.vendor.is_none()) {
+            self.siblings.add_candidate(&self.device.facts().name, record);
+        }
         self.finish(work, &search, &screened, gaps, share.saturating_sub(start.elapsed()))
     }
 
@@ -259,48 +275,115 @@ impl<'a> Tuner<'a> {
         time: Duration,
         start: Instant,
     ) -> Result<(), TuneError> {
-        loop {
+        let mut batch = self.ask(search, time, start);
+        self.compile(problem, &batch);
+        while !batch.is_empty() {
             self.check_stop()?;
-            let spent = start.elapsed();
-            // Every problem gets its defaults and its vendors, whatever the budget.
-            let must = search.owes();
-            if spent > time && !must {
-                return Ok(());
-            }
-            let near = !must && spent > time.mul_f64(RANDOM_SHARE);
-            let batch = if near { search.next_near_best(BATCH) } else { search.next_random(BATCH) };
+            // The next batch compiles while this one is measured.
+            let next = self.ask(search, time, start);
+            let texts = self.to_compile(problem, &next);
+            let mut compilers = self.compilers.take();
+            let (facts, op, text) = (self.device.facts().clone(), problem.op(), problem.text());
+            let (screening, warnings) = std::thread::scope(|scope| {
+                let compiling = (!texts.is_empty()).then(|| {
+                    let compilers = &mut compilers;
+                    let (facts, texts) = (&facts, &texts);
+                    scope.spawn(move || compilers.compile(facts, op, &text, texts))
+                });
+                let screening = self.screen_batch(problem, search, screened, &batch, time, start);
+                (screening, compiling.and_then(|c| c.join().ok()).unwrap_or_default())
+            });
+            self.compilers = compilers;
+            // A failure here shows again, with its candidate's name, when that one is screened.
+            warnings.iter().for_each(|w| self.progress.note(w));
+            screening?;
+            batch = next;
             if batch.is_empty() {
-                return Ok(());
+                // What was screened last may have given the strategy more to ask for.
+                batch = self.ask(search, time, start);
+                self.compile(problem, &batch);
             }
-            self.prefetch(problem, &batch);
-            for candidate in batch {
-                self.check_stop()?;
-                // The vendor's list may have ended since the batch was made.
-                let late = start.elapsed() > time && !search.is_must(&candidate);
-                if late || search.is_closed(&candidate.variant) {
-                    continue;
-                }
-                let record = self.screen(problem, &candidate, search.best_us())?;
-                self.learn(search, &record);
-                self.writer.append(&Record::Candidate(record.clone()))?;
-                screened.push(record);
-                self.progress.candidate(screened.len(), search.len(), search.best_us());
+        }
+        Ok(())
+    }
+
+    /// The next batch: none when the time is over, save what must be screened whatever the budget.
+    fn ask(&self, search: &mut Search, time: Duration, start: Instant) -> Vec<Candidate> {
+        let spent = start.elapsed().as_secs_f64() / time.as_secs_f64().max(1e-9);
+        if spent > 1.0 && !search.owes() {
+            return Vec::new();
+        }
+        let batch = if self.device.facts().target == Target::Cpu { READY } else { COMPILED };
+        search.next(batch, spent.min(1.0))
+    }
+
+    fn screen_batch(
+        &mut self,
+        problem: &Problem,
+        search: &mut Search,
+        screened: &mut Vec<CandidateRecord>,
+        batch: &[Candidate],
+        time: Duration,
+        start: Instant,
+    ) -> Result<(), TuneError> {
+        for candidate in batch {
+            self.check_stop()?;
+            // The vendor's list may have ended since the batch was made.
+            let late = start.elapsed() > time && !search.is_must(candidate);
+            if late || search.is_closed(&candidate.variant) {
+                continue;
             }
+            let record = self.screen(problem, candidate, search.best_us())?;
+            self.learn(search, &record);
+            self.writer.append(&Record::Candidate(record.clone()))?;
+            screened.push(record);
+            self.progress.candidate(screened.len(), search.len(), search.best_us());
+        }
+        Ok(())
+    }
+
+    /// What a search came to, for the evidence.
+    fn searched(&self, problem: &Problem, search: &Search, screened: &[CandidateRecord]) -> SearchRecord {
+        let check = search.prior_check();
+        let correlation = |name: &str| {
+            let found = check.as_ref().and_then(|c| c.sources.iter().find(|(n, _)| n == name));
+            found.map(|(_, correlation)| *correlation)
+        };
+        let source = |s: &crate::search::prior::Source| SourceRecord {
+            name: s.name.clone(),
+            weight: s.weight,
+            correlation: correlation(&s.name),
+        };
+        SearchRecord {
+            op: problem.op().to_string(),
+            problem: problem.text(),
+            strategy: self.options.strategy.clone(),
+            seed: self.options.seed,
+            space: search.ours(),
+            screened: screened.iter().filter(|r| r.vendor.is_none()).count(),
+            sources: search.prior().sources().iter().map(source).collect(),
+            known: check.as_ref().map_or(0, |c| c.points),
+            correlation: check.as_ref().map(|c| c.correlation),
+            trust: check.as_ref().map(|c| c.trust),
         }
     }
 
-    /// Compiles a batch in parallel ahead of its screening.
-    fn prefetch(&mut self, problem: &Problem, candidates: &[Candidate]) {
+    /// Those of a batch that are compiled, as text.
+    fn to_compile(&self, problem: &Problem, candidates: &[Candidate]) -> Vec<String> {
         let target = self.device.facts().target;
         let compiled = |c: &&Candidate| {
             let variant = self.catalogue.variant(problem.op(), target, &c.variant);
             target != Target::Cpu && variant.is_ok_and(|v| v.source.contains('.'))
         };
-        let texts: Vec<String> = candidates.iter().filter(compiled).map(|c| c.to_string()).collect();
+        candidates.iter().filter(compiled).map(|c| c.to_string()).collect()
+    }
+
+    /// Compiles the first batch, which has none before it.
+    fn compile(&mut self, problem: &Problem, candidates: &[Candidate]) {
+        let texts = self.to_compile(problem, candidates);
         if texts.is_empty() {
             return;
         }
-        // A failure here shows again, with its candidate's name, when that one is screened.
         for warning in self.compilers.compile(self.device.facts(), problem.op(), &problem.text(), &texts) {
             self.progress.note(&warning);
         }

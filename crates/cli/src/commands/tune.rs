@@ -10,6 +10,7 @@ use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_lab::evidence::{Record, ResultRecord, Session, Writer};
 use kernelsmith_lab::provenance::{self, write_atomically};
 use kernelsmith_lab::report;
+use kernelsmith_lab::search::siblings::Siblings;
 use kernelsmith_lab::spec::Spec;
 use kernelsmith_lab::tune::{Progress, TuneError, TuneOptions, Tuner};
 use kernelsmith_lab::work::Work;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
+    kernelsmith_lab::search::find(&args.strategy)?;
     let spec = read_spec(args)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
@@ -74,10 +76,15 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         budget,
         candidate_limit: args.limit,
         seed: args.seed,
+        strategy: args.strategy.clone(),
+        prior: !args.no_prior,
         run: folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     let (outcome, table) = {
         let mut tuner = Tuner::new(&mut worker, &mut writer, &catalogue, &device, options, &mut screen, &stop);
+        if !args.no_prior {
+            tuner.siblings = siblings(&device, &folder);
+        }
         let outcome = tuner.run(&spec.work, &before.records);
         (outcome, tuner.table)
     };
@@ -97,6 +104,29 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         line(&format!("evidence {}\nreport   {}", folder.display(), page.display()));
     }
     Ok(if results.iter().any(|r| r.candidate.is_none()) { Outcome::Failed } else { Outcome::Done })
+}
+
+/// Records of the runs beside this one and the tuned tables, for a prior. A run that cannot be read
+/// is left out with a word: it is not what was asked for.
+fn siblings(device: &Device, run: &Path) -> Siblings {
+    let facts = device.facts();
+    let table = TunedTable::load(facts, TunedTable::user_folder().as_deref()).unwrap_or_default();
+    let mut out = Siblings::new(table);
+    let root = run.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(root).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    let has_evidence = |p: &PathBuf| {
+        let file = kernelsmith_lab::evidence::FILE;
+        p.join(file).exists() || p.join(format!("{file}.gz")).exists()
+    };
+    for folder in folders.into_iter().filter(|f| f != run).filter(has_evidence) {
+        match kernelsmith_lab::evidence::read(&folder) {
+            Ok(contents) => out.add(&contents.records, facts.target),
+            Err(error) => eprintln!("{error}; no prior from there"),
+        }
+    }
+    out
 }
 
 fn read_spec(args: &TuneArgs) -> Result<Spec, Failure> {

@@ -89,6 +89,8 @@ impl<'a> Index<'a> {
                     candidates.push(Lined { line, record });
                     about.entry((&record.op, &record.problem)).or_default().candidates.push(Lined { line, record });
                 }
+                // How the search chose is no result.
+                Record::Search(_) => {}
                 Record::Gate(record) => {
                     about.entry((&record.op, &record.problem)).or_default().gates.push(Lined { line, record });
                 }

@@ -94,6 +94,7 @@ fn hostile_text_is_shown_and_never_run() {
                 c.vendor = c.vendor.as_ref().map(|_| HOSTILE.into());
                 c.problem = HOSTILE.into();
             }
+            Record::Search(s) => (s.op, s.problem, s.strategy) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into()),
             Record::Gate(g) => (g.op, g.problem, g.detail) = (HOSTILE.into(), HOSTILE.into(), Some(HOSTILE.into())),
             Record::Race(r) => {
                 (r.op, r.problem) = (HOSTILE.into(), HOSTILE.into());

@@ -1,0 +1,153 @@
+//! The default strategy.
+//!
+//! Generation 0 is the prior's best, or random points where there is no prior. Then children of
+//! the fastest points (evolution), their neighbours, the prior's next best and random points make
+//! a pool, of which a surrogate picks. A share of the picks is random, another is made by a
+//! surrogate that has never heard of the prior, and that share grows as the prior turns out wrong:
+//! so no prior can trap the search. What is left of the budget at the end polishes: neighbours of
+//! the best.
+
+use super::descent::unasked;
+use super::genetic::{cross, pick};
+use super::measured::{Measured, Outcome};
+use super::model::Model;
+use super::prior::{Prior, PriorCheck, rank_correlation};
+use super::rng::Rng;
+use super::surrogate::{BOLD, CENTRES, START, propose};
+use super::{Setting, Space, Strategy};
+use std::sync::Arc;
+
+/// Points of generation 0 where there is a prior.
+const SEEDED: usize = 5;
+/// Share of the picks that are random.
+const EXPLORE: f64 = 0.05;
+/// Share of the picks without the prior when it is trusted, and how much more when it is not.
+const APART: f64 = 0.25;
+const APART_MORE: f64 = 0.5;
+/// A prior starts with the trust that as many points in its favour would give it.
+const FAVOUR: f64 = 10.0;
+/// Share of the budget from which on the best is polished.
+const POLISH: f64 = 0.92;
+/// The fastest points, which have children; how many children a pool gets, and how they mutate.
+const PARENTS: usize = 20;
+const CHILDREN: usize = 100;
+const MUTATION: f64 = 0.15;
+/// Random points of a pool, and points that the prior holds for the best of those left.
+const RANDOM: usize = 200;
+const ADVISED: usize = 200;
+
+pub struct Default {
+    space: Arc<Space>,
+    prior: Prior,
+    measured: Measured,
+    /// With the prior, where there is one.
+    model: Model,
+    /// Without it.
+    apart: Model,
+    rng: Rng,
+    /// Points by the prior, best first; empty without one.
+    advised: Vec<usize>,
+    asked: usize,
+}
+
+impl Default {
+    pub fn new(setting: Setting) -> Self {
+        let Setting { space, prior, seed } = setting;
+        let (model, apart) = (Model::new(&space, &prior), Model::new(&space, &Prior::default()));
+        let mut rng = Rng::new(seed);
+        let mut advised = Vec::new();
+        if let Some(expected) = model.prior() {
+            advised = (0..space.len()).collect();
+            // Of points that are alike, any may come first.
+            rng.shuffle(&mut advised);
+            advised.sort_by(|a, b| expected[*a].total_cmp(&expected[*b]));
+        }
+        let measured = Measured::new(space.len());
+        Default { space, prior, measured, model, apart, rng, advised, asked: 0 }
+    }
+
+    fn next(&mut self, spent: f64) -> Option<usize> {
+        self.asked += 1;
+        let seeded = !self.advised.is_empty();
+        if self.asked <= if seeded { SEEDED } else { START } {
+            let advised = self.advised.iter().copied().find(|p| !self.measured.is_asked(*p));
+            return advised.or_else(|| unasked(&self.space, &self.measured, &mut self.rng));
+        }
+        if self.rng.chance(EXPLORE) {
+            return unasked(&self.space, &self.measured, &mut self.rng);
+        }
+        let apart = !seeded || self.rng.chance(APART + APART_MORE * (1.0 - self.trust()));
+        let pool = self.pool(spent);
+        let model = if apart { &mut self.apart } else { &mut self.model };
+        model.refit(&self.measured, &mut self.rng);
+        let found = propose(model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
+        found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
+    }
+
+    /// Points worth a prediction.
+    fn pool(&mut self, spent: f64) -> Vec<usize> {
+        let mut pool = Vec::new();
+        let parents = self.measured.fastest(PARENTS);
+        for centre in parents.iter().take(CENTRES) {
+            pool.extend(self.space.neighbours(*centre));
+        }
+        if spent > POLISH && pool.iter().any(|p| !self.measured.is_asked(*p)) {
+            return pool;
+        }
+        if parents.len() > 1 {
+            for _ in 0..CHILDREN {
+                let (a, b) = (pick(&parents, &mut self.rng), pick(&parents, &mut self.rng));
+                pool.extend(cross(&self.space, a, b, MUTATION, &mut self.rng));
+            }
+        }
+        pool.extend((0..RANDOM).map(|_| self.space.any(&mut self.rng)));
+        pool.extend(self.advised.iter().filter(|p| !self.measured.is_asked(**p)).take(ADVISED));
+        pool
+    }
+
+    /// The prior's expectations of the points told, beside their costs.
+    fn pairs(&self, expected: &[f64]) -> Vec<(f64, f64)> {
+        let cost = |p: usize| self.measured.cost(p).unwrap_or(f64::INFINITY);
+        let told = self.measured.told().iter().filter(|p| !expected[**p].is_nan());
+        told.map(|p| (expected[*p], cost(*p))).collect()
+    }
+
+    /// How far the prior is trusted, from 0 to 1.
+    fn trust(&self) -> f64 {
+        let Some(expected) = self.model.prior() else { return 0.0 };
+        let pairs = self.pairs(expected);
+        let n = pairs.len() as f64;
+        ((rank_correlation(&pairs) * n + FAVOUR) / (n + FAVOUR)).max(0.0)
+    }
+}
+
+impl Strategy for Default {
+    fn ask(&mut self, count: usize, spent: f64) -> Vec<usize> {
+        let mut out = Vec::new();
+        while out.len() < count
+            && let Some(point) = self.next(spent)
+        {
+            self.measured.ask(point);
+            out.push(point);
+        }
+        out
+    }
+
+    fn tell(&mut self, point: usize, outcome: Outcome) {
+        self.measured.tell(point, outcome);
+    }
+
+    fn prior_check(&self) -> Option<PriorCheck> {
+        let pairs = self.pairs(&self.prior.mean(self.space.len()));
+        if pairs.len() < 2 {
+            return None;
+        }
+        let of = |s: &super::prior::Source| (s.name.clone(), rank_correlation(&self.pairs(&s.slowdown)));
+        Some(PriorCheck {
+            points: pairs.len(),
+            correlation: rank_correlation(&pairs),
+            trust: self.trust(),
+            sources: self.prior.sources().iter().map(of).collect(),
+        })
+    }
+}
