@@ -164,10 +164,10 @@ __device__ __forceinline__ unsigned pack(float low, float high) {
     return both;
 }
 
-// One slab, box by box, through two buffers: one is filled while the other one is stored.
+// One slab, box by box, through two buffers in turns: one is filled while the other one is stored.
 template <class Map>
 __device__ __forceinline__ void store_boxes(float (&sums)[SUMS], const Output& out, const Map& map, unsigned memory,
-                                            int row, int col, int z, int group, int thread) {
+                                            int row, int col, int z, int group, int thread, int& turn) {
     int warp = thread / 32, lane = thread % 32;
     auto value = [&](int i, int at_row, int at_col) {
         if (READS && !(at_row < out.m && at_col < out.n)) return 0.0f;
@@ -175,8 +175,8 @@ __device__ __forceinline__ void store_boxes(float (&sums)[SUMS], const Output& o
     };
     int first_row = row + warp * 16 + lane / 4, first_col = col + lane % 4 * 2;
 #pragma unroll
-    for (int box = 0; box < BN / BOX_COLS; ++box) {
-        unsigned buffer = memory + box % 2 * SLAB;
+    for (int box = 0; box < BN / BOX_COLS; ++box, turn ^= 1) {
+        unsigned buffer = memory + turn * SLAB;
         if (thread == 0) store_wait_read<1>();
         named_sync(1 + group, 128);
 #pragma unroll
@@ -253,7 +253,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     unsigned memory = (unaligned + 1023u) & ~1023u;
 
     unsigned rank = CLUSTER > 1 ? cluster_rank() : 0;
-    int warpgroup = (int)threadIdx.x / 128, thread = (int)threadIdx.x % 128;
+    int thread = (int)threadIdx.x % 128;
+    // The same in a whole warp, and the compiler knows it: what follows from it needs no vector registers.
+    int warpgroup = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0);
 
     if (threadIdx.x == 0) {
         fetch_map(&map_a);
@@ -267,7 +269,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         barrier_init_fence();
     }
     if constexpr (CLUSTER > 1) {
-        cluster_sync();
+        cluster_meet();
     } else {
         __syncthreads();
     }
@@ -294,7 +296,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
                 for (int step = 0; step < steps; ++step, ring.advance()) {
                     unsigned barrier = filled(memory, ring.stage);
                     unsigned to = memory + ring.stage * STAGE_BYTES;
-                    barrier_wait<(CLUSTER > 1)>(freed(memory, ring.stage), ring.phase ^ 1);
+                    barrier_wait(freed(memory, ring.stage), ring.phase ^ 1);
                     barrier_expect(barrier, STAGE_BYTES);
                     fetch<A_ALONG_K, BM, CLUSTER_N>(to, &map_a, barrier, tile.row, step * BK, tile.z * batch_step_a,
                                                     tiles.col_rank, row_mates);
@@ -326,7 +328,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         Ring ring;
         // Whose turn it is to multiply: numbered barriers 3 and 4. The first turn is given away.
         if (PINGPONG && group == 1) named_arrive(3, 256);
-        int turn = 0;
+        int turn = 0, box_turn = 0;
 #pragma unroll 1
         for (int index = first; index < tiles.count; index += stride, ++turn) {
             if (PINGPONG && turn % 2 != group) {
@@ -367,7 +369,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
             if constexpr (BOXES) {
 #pragma unroll
                 for (int i = 0; i < SLABS; ++i) {
-                    store_boxes(sums[i], out, map_d, outputs, row + i * 64, tile.col, tile.z, group, thread);
+                    store_boxes(sums[i], out, map_d, outputs, row + i * 64, tile.col, tile.z, group, thread, box_turn);
                 }
             } else {
                 float* block = reinterpret_cast<float*>(shared_memory + (outputs - unaligned)) + warp * (16 * 40);
@@ -378,5 +380,5 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         if (BOXES && thread == 0) store_wait_read<0>();
     }
     // A block stays until nobody sends to it or arrives at its barriers any more.
-    if constexpr (CLUSTER > 1) cluster_sync();
+    if constexpr (CLUSTER > 1) cluster_meet();
 }

@@ -20,12 +20,14 @@ __device__ __forceinline__ void barrier_expect(unsigned barrier, unsigned bytes)
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
-// One arrival at the barrier that lies at the same place in block `rank` of the cluster.
+// One arrival at the barrier that lies at the same place in block `rank` of the cluster. It says that copies
+// and matrix units have done with memory, not that this thread has written any: a release to the cluster
+// would be a full fence, which takes longer than a stage.
 __device__ __forceinline__ void barrier_arrive_at(unsigned barrier, unsigned rank) {
     asm volatile(
         "{\n\t.reg .b32 there;\n\t"
         "mapa.shared::cluster.u32 there, %0, %1;\n\t"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n\t}" ::"r"(barrier),
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n\t}" ::"r"(barrier),
         "r"(rank)
         : "memory");
 }
@@ -35,28 +37,17 @@ __device__ __forceinline__ void barrier_arrive(unsigned barrier) {
 }
 
 // Until the phase of this parity has ended. A barrier starts in phase 0; the one "before" it, parity 1,
-// counts as ended. ACROSS: arrivals come from other blocks of the cluster.
-template <bool ACROSS = false>
+// counts as ended.
 __device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned parity) {
     unsigned done = 0;
     while (!done) {
-        if constexpr (ACROSS) {
-            asm volatile(
-                "{\n\t.reg .pred p;\n\t"
-                "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n\t"
-                "selp.u32 %0, 1, 0, p;\n\t}"
-                : "=r"(done)
-                : "r"(barrier), "r"(parity)
-                : "memory");
-        } else {
-            asm volatile(
-                "{\n\t.reg .pred p;\n\t"
-                "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
-                "selp.u32 %0, 1, 0, p;\n\t}"
-                : "=r"(done)
-                : "r"(barrier), "r"(parity)
-                : "memory");
-        }
+        asm volatile(
+            "{\n\t.reg .pred p;\n\t"
+            "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
+            "selp.u32 %0, 1, 0, p;\n\t}"
+            : "=r"(done)
+            : "r"(barrier), "r"(parity)
+            : "memory");
     }
 }
 
@@ -124,8 +115,9 @@ __device__ __forceinline__ unsigned cluster_rank() {
     asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
     return rank;
 }
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+// All threads of the cluster's blocks. Orders no memory: barriers have their own fence.
+__device__ __forceinline__ void cluster_meet() {
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
 }
 
 // A warpgroup's registers a thread, from here on.
