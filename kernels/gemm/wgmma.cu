@@ -15,6 +15,9 @@
 // column B: each fetches a part and the copy engine delivers it to all of them, which divides what L2 must
 // deliver. Tiles are walked in bands of GROUP rows of clusters, so that operands stay in L2.
 //
+// CLUSTER_K blocks share the sum of one tile where there are too few tiles: they meet in shared memory, each
+// finishing a part of the columns, in a fixed order of additions.
+//
 // Both operands may lie along k or along m or n: 16-bit matrix instructions take either order, the boxes
 // follow it. The copy engine fills up with zeros what lies outside of a matrix and clips what is stored,
 // so no size needs code of its own; starts and strides must be multiples of 16 bytes.
@@ -40,7 +43,7 @@ constexpr int BLOCK_THREADS = 128 * (1 + CONSUMERS);
 constexpr int SUMS = BN / 2;                     // registers of a thread for a slab
 constexpr int BK = 128 / (int)sizeof(T);         // what a stage holds, along k
 constexpr int STEPS = 4;                         // of 32 bytes, in that
-constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;
+constexpr int PLANE = CLUSTER_M * CLUSTER_N, CLUSTER = PLANE * CLUSTER_K;
 static_assert(BM % 64 == 0 && SLABS * SUMS <= 128 && BN % 16 == 0, "sums stay in registers");
 
 // Registers a thread, once the roles are known: all of an SM's between the producer and the others.
@@ -55,7 +58,20 @@ static_assert(sizeof(T) == 2 || (A_ALONG_K && B_ALONG_K), "32-bit operands lie a
 constexpr unsigned BYTES_A = BM * 128, BYTES_B = BN * 128, STAGE_BYTES = BYTES_A + BYTES_B;
 constexpr unsigned SLAB = 64 * 128;              // 64 rows, or 64 columns of BK rows
 constexpr unsigned OUTPUTS_AT = STAGES * STAGE_BYTES, OUTPUT_BYTES = 2 * SLAB;
-constexpr unsigned BARRIERS_AT = OUTPUTS_AT + CONSUMERS * OUTPUT_BYTES;
+
+// Blocks that share a sum: FINISHERS of them finish a part of the tile's columns each, and get the others'
+// sums of it, four registers of 128 threads at a time.
+constexpr int FINISHERS = BN / 64 % CLUSTER_K == 0 ? CLUSTER_K : 1;
+constexpr int PART = BN / FINISHERS, PART_SUMS = PART / 2;
+constexpr unsigned QUAD_BYTES = 128 * 16, SENT_BYTES = CONSUMERS * SLABS * (PART_SUMS / 4) * QUAD_BYTES;
+constexpr unsigned EXCHANGE_AT = OUTPUTS_AT + CONSUMERS * OUTPUT_BYTES;
+constexpr unsigned EXCHANGE_BYTES = (CLUSTER_K - 1) * SENT_BYTES;
+constexpr unsigned BARRIERS_AT = EXCHANGE_AT + EXCHANGE_BYTES;
+constexpr unsigned MEMORY = BARRIERS_AT + (2 * STAGES + 1) * 8;
+static_assert(!PINGPONG || CLUSTER_K == 1, "in turns, a tile is one block's");
+
+// Two blocks on a multiprocessor, of one launch or of two that overlap: their memory and registers fit.
+constexpr int BLOCKS = CONSUMERS == 1 && BN <= 128 && 2 * (MEMORY + 1024) <= 233472 ? 2 : 1;
 
 // Where along the ring a warpgroup is.
 struct Ring {
@@ -79,6 +95,7 @@ __device__ __forceinline__ unsigned filled(unsigned memory, int stage) { return 
 __device__ __forceinline__ unsigned freed(unsigned memory, int stage) {
     return memory + BARRIERS_AT + (STAGES + stage) * 8;
 }
+__device__ __forceinline__ unsigned exchanged(unsigned memory) { return memory + BARRIERS_AT + 2 * STAGES * 8; }
 
 // --- tiles ---
 
@@ -89,8 +106,11 @@ struct Tile {
 struct Tiles {
     int down, across, count;  // of clusters
     int row_rank, col_rank;   // this block's place in its cluster
+    int plane;                // the first rank of those that share operands with it
 
     __device__ __forceinline__ Tiles(int m, int n, int batch, unsigned rank) {
+        plane = CLUSTER_K == 1 ? 0 : (int)rank / PLANE * PLANE;
+        rank -= plane;
         down = ceil_div(m, BM * CLUSTER_M);
         across = ceil_div(n, BN * CLUSTER_N);
         count = down * across * batch;
@@ -164,9 +184,9 @@ __device__ __forceinline__ unsigned pack(float low, float high) {
     return both;
 }
 
-// One slab, box by box, through two buffers in turns: one is filled while the other one is stored.
-template <class Map>
-__device__ __forceinline__ void store_boxes(float (&sums)[SUMS], const Output& out, const Map& map, unsigned memory,
+// COLS columns of a slab, box by box, through two buffers in turns: one is filled while the other is stored.
+template <int COLS, class Map>
+__device__ __forceinline__ void store_boxes(float (&sums)[COLS / 2], const Output& out, const Map& map, unsigned memory,
                                             int row, int col, int z, int group, int thread, int& turn) {
     int warp = thread / 32, lane = thread % 32;
     auto value = [&](int i, int at_row, int at_col) {
@@ -175,7 +195,7 @@ __device__ __forceinline__ void store_boxes(float (&sums)[SUMS], const Output& o
     };
     int first_row = row + warp * 16 + lane / 4, first_col = col + lane % 4 * 2;
 #pragma unroll
-    for (int box = 0; box < BN / BOX_COLS; ++box, turn ^= 1) {
+    for (int box = 0; box < COLS / BOX_COLS; ++box, turn ^= 1) {
         unsigned buffer = memory + turn * SLAB;
         if (thread == 0) store_wait_read<1>();
         named_sync(1 + group, 128);
@@ -223,15 +243,15 @@ __device__ __forceinline__ void store_boxes(float (&sums)[SUMS], const Output& o
     }
 }
 
-// All slabs, a strip of columns at a time, through a warp's own memory. The sums move up to where the
-// rolled loop reads them.
-template <int COUNT>
+// Slabs of COLS columns, a strip at a time, through a warp's own memory. The sums move up to where the rolled
+// loop reads them.
+template <int COLS, int COUNT>
 __device__ __forceinline__ void store_strips(float (&sums)[COUNT], const Output& out, float* block, int row, int col,
                                              int z, int lane) {
-    constexpr int STRIP = BN % 32 == 0 ? 32 : 16, STRIDE = STRIP + 8, EACH = STRIP / 2;
+    constexpr int STRIP = COLS % 32 == 0 ? 32 : 16, STRIDE = STRIP + 8, EACH = STRIP / 2;
 #pragma unroll 1
     for (int strip = 0; strip < COUNT / EACH; ++strip) {
-        int slab = strip / (BN / STRIP), at = strip % (BN / STRIP) * STRIP;
+        int slab = strip / (COLS / STRIP), at = strip % (COLS / STRIP) * STRIP;
         float* to = block + lane / 4 * STRIDE + lane % 4 * 2;
 #pragma unroll
         for (int j = 0; j < STRIP / 8; ++j) {
@@ -244,13 +264,60 @@ __device__ __forceinline__ void store_strips(float (&sums)[COUNT], const Output&
     }
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+// --- a sum shared by the blocks of a cluster ---
+
+__device__ __forceinline__ float (&part_of(float (&sums)[SLABS][SUMS], int slab, int part))[PART_SUMS] {
+    return reinterpret_cast<float(&)[PART_SUMS]>(sums[slab][part * PART_SUMS]);
+}
+
+// Where sums of another block lie: its place among the others, a warpgroup of it, four registers of a slab.
+__device__ __forceinline__ unsigned exchange_place(int slot, int group, int slab, int quad, int thread) {
+    int quads = ((slot * CONSUMERS + group) * SLABS + slab) * (PART_SUMS / 4) + quad;
+    return EXCHANGE_AT + quads * QUAD_BYTES + thread * 16;
+}
+
+// To each other block what it finishes.
+__device__ __forceinline__ void send(float (&sums)[SLABS][SUMS], unsigned memory, unsigned rank, int rank_k, int group,
+                                     int thread) {
+#pragma unroll
+    for (int part = 0; part < FINISHERS; ++part) {
+        if (part == rank_k) continue;
+        unsigned there = rank % PLANE + part * PLANE;
+        unsigned to = address_in(memory, there), barrier = address_in(exchanged(memory), there);
+        int slot = rank_k - (rank_k > part ? 1 : 0);
+#pragma unroll
+        for (int i = 0; i < SLABS; ++i) {
+#pragma unroll
+            for (int quad = 0; quad < PART_SUMS / 4; ++quad) {
+                send_16(to + exchange_place(slot, group, i, quad, thread), barrier, part_of(sums, i, part) + quad * 4);
+            }
+        }
+    }
+}
+
+// Adds what the others have sent, in their order.
+__device__ __forceinline__ void receive(float (&sums)[SLABS][SUMS], int part, unsigned memory, int group, int thread) {
+    barrier_wait(exchanged(memory), 0);
+#pragma unroll
+    for (int slot = 0; slot < CLUSTER_K - 1; ++slot) {
+#pragma unroll
+        for (int i = 0; i < SLABS; ++i) {
+#pragma unroll
+            for (int quad = 0; quad < PART_SUMS / 4; ++quad) {
+                float4 x = load_shared_16(memory + exchange_place(slot, group, i, quad, thread));
+                float* to = part_of(sums, i, part) + quad * 4;
+                to[0] += x.x, to[1] += x.y, to[2] += x.z, to[3] += x.w;
+            }
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
     gemm(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
          const __grid_constant__ DMap map_d, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
          int batch_step_a, int batch_step_b, Acc alpha, Acc beta, Epilogue e) {
-    extern __shared__ unsigned char shared_memory[];
-    unsigned unaligned = shared_address(shared_memory);
-    unsigned memory = (unaligned + 1023u) & ~1023u;
+    extern __shared__ __align__(1024) unsigned char shared_memory[];
+    unsigned memory = shared_address(shared_memory);
 
     unsigned rank = CLUSTER > 1 ? cluster_rank() : 0;
     int thread = (int)threadIdx.x % 128;
@@ -266,6 +333,10 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
             // Every warp that reads what this block sends for gives the stage back to it.
             barrier_init(freed(memory, s), 4 * (PINGPONG ? 1 : CONSUMERS) * (CLUSTER_M + CLUSTER_N - 1));
         }
+        if constexpr (CLUSTER_K > 1) {
+            barrier_init(exchanged(memory), 1);
+            barrier_expect(exchanged(memory), EXCHANGE_BYTES);
+        }
         barrier_init_fence();
     }
     if constexpr (CLUSTER > 1) {
@@ -276,7 +347,10 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     launch_next();
 
     Tiles tiles(m, n, batch, rank);
-    int steps = ceil_div(k, BK);
+    // This block's share of the sum, in whole steps. There is at least one.
+    int all_steps = ceil_div(k, BK), rank_k = CLUSTER_K == 1 ? 0 : (int)rank / PLANE;
+    int steps = all_steps / CLUSTER_K + (rank_k < all_steps % CLUSTER_K ? 1 : 0);
+    int first_step = rank_k * (all_steps / CLUSTER_K) + smaller(rank_k, all_steps % CLUSTER_K);
     int first = (int)blockIdx.x / CLUSTER, stride = (int)gridDim.x / CLUSTER;
 
     if (warpgroup == 0) {
@@ -285,15 +359,15 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
             wait_for_launches();
             unsigned short row_mates = 0, col_mates = 0;  // the blocks that share A, and B
 #pragma unroll
-            for (int i = 0; i < CLUSTER_N; ++i) row_mates |= 1u << (tiles.row_rank + i * CLUSTER_M);
+            for (int i = 0; i < CLUSTER_N; ++i) row_mates |= 1u << (tiles.plane + tiles.row_rank + i * CLUSTER_M);
 #pragma unroll
-            for (int i = 0; i < CLUSTER_M; ++i) col_mates |= 1u << (tiles.col_rank * CLUSTER_M + i);
+            for (int i = 0; i < CLUSTER_M; ++i) col_mates |= 1u << (tiles.plane + tiles.col_rank * CLUSTER_M + i);
             Ring ring;
 #pragma unroll 1
             for (int index = first; index < tiles.count; index += stride) {
                 Tile tile = tiles.at(index);
 #pragma unroll 1
-                for (int step = 0; step < steps; ++step, ring.advance()) {
+                for (int step = first_step; step < first_step + steps; ++step, ring.advance()) {
                     unsigned barrier = filled(memory, ring.stage);
                     unsigned to = memory + ring.stage * STAGE_BYTES;
                     barrier_wait(freed(memory, ring.stage), ring.phase ^ 1);
@@ -311,14 +385,14 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         wait_for_launches();
         // What this warp has read may be overwritten, by every block that sends to this one.
         auto give_back = [&](int stage) {
-            if constexpr (CLUSTER == 1) {
+            if constexpr (PLANE == 1) {
                 if (lane == 0) barrier_arrive(freed(memory, stage));
             } else if (lane < CLUSTER_M + CLUSTER_N - 1) {
                 int other = lane - CLUSTER_N;  // after those of this row, the rest of this column
                 unsigned to = lane < CLUSTER_N
                                   ? tiles.row_rank + lane * CLUSTER_M
                                   : tiles.col_rank * CLUSTER_M + other + (other >= tiles.row_rank ? 1 : 0);
-                barrier_arrive_at(freed(memory, stage), to);
+                barrier_arrive_at(freed(memory, stage), tiles.plane + to);
             }
         };
 
@@ -366,15 +440,32 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 
             Tile tile = tiles.at(index);
             int row = tile.row + first_slab * 64;
-            if constexpr (BOXES) {
+            if constexpr (CLUSTER_K > 1) send(sums, memory, rank, rank_k, group, thread);
 #pragma unroll
-                for (int i = 0; i < SLABS; ++i) {
-                    store_boxes(sums[i], out, map_d, outputs, row + i * 64, tile.col, tile.z, group, thread, box_turn);
+            for (int part = 0; part < FINISHERS; ++part) {
+                if (CLUSTER_K > 1 && rank_k != part) continue;
+                if constexpr (CLUSTER_K > 1) receive(sums, part, memory, group, thread);
+                int col = tile.col + part * PART;
+                if constexpr (BOXES) {
+#pragma unroll
+                    for (int i = 0; i < SLABS; ++i) {
+                        store_boxes<PART>(part_of(sums, i, part), out, map_d, outputs, row + i * 64, col, tile.z, group,
+                                          thread, box_turn);
+                    }
+                } else {
+                    float* block =
+                        reinterpret_cast<float*>(shared_memory + OUTPUTS_AT + group * OUTPUT_BYTES) + warp * (16 * 40);
+                    if constexpr (FINISHERS == 1) {
+                        store_strips<BN>(reinterpret_cast<float(&)[SLABS * SUMS]>(sums), out, block, row + warp * 16,
+                                         col, tile.z, lane);
+                    } else {
+#pragma unroll
+                        for (int i = 0; i < SLABS; ++i) {
+                            store_strips<PART>(part_of(sums, i, part), out, block, row + i * 64 + warp * 16, col, tile.z,
+                                               lane);
+                        }
+                    }
                 }
-            } else {
-                float* block = reinterpret_cast<float*>(shared_memory + (outputs - unaligned)) + warp * (16 * 40);
-                store_strips(reinterpret_cast<float(&)[SLABS * SUMS]>(sums), out, block, row + warp * 16, tile.col,
-                             tile.z, lane);
             }
         }
         if (BOXES && thread == 0) store_wait_read<0>();

@@ -110,6 +110,28 @@ __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.
 
 // --- clusters, registers, launches ---
 
+// Where `address` of block `rank` of the cluster is, for this block.
+__device__ __forceinline__ unsigned address_in(unsigned address, unsigned rank) {
+    unsigned there;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+    return there;
+}
+// 16 bytes to another block's memory, counted at its barrier like a copy's.
+__device__ __forceinline__ void send_16(unsigned to, unsigned barrier, const float* x) {
+    asm volatile(
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%2, %3, %4, %5}, [%1];" ::"r"(to),
+        "r"(barrier), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
+        : "memory");
+}
+__device__ __forceinline__ float4 load_shared_16(unsigned from) {
+    float4 x;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+                 : "r"(from)
+                 : "memory");
+    return x;
+}
+
 __device__ __forceinline__ unsigned cluster_rank() {
     unsigned rank;
     asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
