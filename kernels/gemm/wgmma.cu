@@ -22,8 +22,9 @@
 // follow it. The copy engine fills up with zeros what lies outside of a matrix and clips what is stored,
 // so no size needs code of its own; starts and strides must be multiples of 16 bytes.
 //
-// Sums go to D through shared memory and the copy engine (D aligned as A and B are, and INLINE 1: the
-// epilogue is spelt out for every register), or by ordinary stores from a rolled loop (any D, any epilogue).
+// Sums go to D through shared memory and the copy engine (INLINE 1), or in rows of 16 bytes a lane straight
+// from registers (INLINE 2); both need D to be aligned as A and B are, and spell the epilogue out for every
+// register. Else, for any D and any epilogue, from a rolled loop (INLINE 0, and tiles of odd widths).
 //
 // Bound: 4096 multiply-adds in two clocks and SM, 950 TFLOP/s at 1.755 GHz in 16-bit; with real numbers the
 // card's 700 W allow 640 to 790. Shared memory, 128 bytes a clock: 64 x 256 needs 80, 64 x 128 needs 96,
@@ -67,11 +68,7 @@ constexpr unsigned QUAD_BYTES = 128 * 16, SENT_BYTES = CONSUMERS * SLABS * (PART
 constexpr unsigned EXCHANGE_AT = OUTPUTS_AT + CONSUMERS * OUTPUT_BYTES;
 constexpr unsigned EXCHANGE_BYTES = (CLUSTER_K - 1) * SENT_BYTES;
 constexpr unsigned BARRIERS_AT = EXCHANGE_AT + EXCHANGE_BYTES;
-constexpr unsigned MEMORY = BARRIERS_AT + (2 * STAGES + 1) * 8;
 static_assert(!PINGPONG || CLUSTER_K == 1, "in turns, a tile is one block's");
-
-// Two blocks on a multiprocessor, of one launch or of two that overlap: their memory and registers fit.
-constexpr int BLOCKS = CONSUMERS == 1 && BN <= 128 && 2 * (MEMORY + 1024) <= 233472 ? 2 : 1;
 
 // Where along the ring a warpgroup is.
 struct Ring {
@@ -160,7 +157,8 @@ __device__ __forceinline__ void fetch(unsigned to, const TensorMap* map, unsigne
 // D in boxes of 64 rows and 128 bytes of columns, or, contiguous along m, of 128 bytes of rows.
 constexpr int BOX_COLS = sizeof(T) == 2 ? 64 : 32;
 constexpr bool ALIGNED = D_VEC * (int)sizeof(T) == 16;
-constexpr bool BOXES = INLINE && ALIGNED && (D_INNER == 0 || (D_INNER == 1 && sizeof(T) == 2)) && BN % BOX_COLS == 0;
+constexpr bool ROWS_OF_D = INLINE == 2 && ALIGNED && D_INNER == 0 && sizeof(T) == 2 && PART % 32 == 0;
+constexpr bool BOXES = INLINE == 1 && ALIGNED && BN % BOX_COLS == 0 && (D_INNER == 0 || (D_INNER == 1 && sizeof(T) == 2));
 constexpr bool READS = HAS_BETA || sizeof(Epilogue) >= sizeof(Matrix<const T>);
 
 // Where D has a form that the copy engine knows, its descriptor is an argument, else a zero is.
@@ -243,6 +241,58 @@ __device__ __forceinline__ void store_boxes(float (&sums)[COLS / 2], const Outpu
     }
 }
 
+// COLS columns of a slab straight from registers: four lanes hold eight columns of a row, so each of them
+// gets eight of 32, 16 bytes, and the warp stores 64 bytes of each of eight rows.
+template <int COLS>
+__device__ __forceinline__ void store_rows(float (&sums)[COLS / 2], const Output& out, int row, int col, int z,
+                                           int thread) {
+    int warp = thread / 32, lane = thread % 32, t = lane % 4;
+    int first_row = row + warp * 16 + lane / 4, first_col = col + t * 2;
+#pragma unroll
+    for (int j = 0; j < COLS / 8; j += 4) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            int r = first_row + half * 8;
+            unsigned word[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                float x[2];
+#pragma unroll
+                for (int s = 0; s < 2; ++s) {
+                    int c = first_col + (j + i) * 8 + s;
+                    x[s] = READS && !(r < out.m && c < out.n) ? 0.0f
+                                                              : finish(sums[(j + i) * 4 + half * 2 + s], out.alpha,
+                                                                       out.beta, out.c, out.e, z, r, c);
+                }
+                word[i] = pack(x[0], x[1]);
+            }
+            // Transposes the four words of four lanes: pairs first, then pairs of pairs.
+#pragma unroll
+            for (int step = 1; step < 4; step *= 2) {
+                bool high = t & step;
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    if (i & step) continue;
+                    unsigned sent = high ? word[i] : word[i + step];
+                    unsigned got = __shfl_xor_sync(0xffffffffu, sent, step);
+                    if (high) {
+                        word[i] = got;
+                    } else {
+                        word[i + step] = got;
+                    }
+                }
+            }
+            int c = col + (j + t) * 8;
+            if (r < out.m && c < out.n) {
+                Vector<8> whole;
+#pragma unroll
+                for (int i = 0; i < 4; ++i) whole.word[i] = word[i];
+                store_pieces<8>(out.d.at(z, r, c), whole, out.n - c);
+            }
+        }
+    }
+}
+
 // Slabs of COLS columns, a strip at a time, through a warp's own memory. The sums move up to where the rolled
 // loop reads them.
 template <int COLS, int COUNT>
@@ -312,7 +362,7 @@ __device__ __forceinline__ void receive(float (&sums)[SLABS][SUMS], int part, un
     }
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
          const __grid_constant__ DMap map_d, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
          int batch_step_a, int batch_step_b, Acc alpha, Acc beta, Epilogue e) {
@@ -376,6 +426,13 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
                                                     tiles.col_rank, row_mates);
                     fetch<B_ALONG_K, BN, CLUSTER_M>(to + BYTES_A, &map_b, barrier, tile.col, step * BK,
                                                     tile.z * batch_step_b, tiles.row_rank, col_mates);
+                }
+            }
+            // Until every stage has been given back, arrivals at this block's barriers are under way.
+            if constexpr (PLANE > 1) {
+#pragma unroll 1
+                for (int s = 0; s < STAGES; ++s, ring.advance()) {
+                    barrier_wait(freed(memory, ring.stage), ring.phase ^ 1);
                 }
             }
         }
@@ -452,6 +509,11 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
                         store_boxes<PART>(part_of(sums, i, part), out, map_d, outputs, row + i * 64, col, tile.z, group,
                                           thread, box_turn);
                     }
+                } else if constexpr (ROWS_OF_D) {
+#pragma unroll
+                    for (int i = 0; i < SLABS; ++i) {
+                        store_rows<PART>(part_of(sums, i, part), out, row + i * 64, col, tile.z, thread);
+                    }
                 } else {
                     float* block =
                         reinterpret_cast<float*>(shared_memory + OUTPUTS_AT + group * OUTPUT_BYTES) + warp * (16 * 40);
@@ -470,6 +532,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
         }
         if (BOXES && thread == 0) store_wait_read<0>();
     }
-    // A block stays until nobody sends to it or arrives at its barriers any more.
+    // A block stays as long as others of its cluster may send to it.
     if constexpr (CLUSTER > 1) cluster_meet();
 }

@@ -63,6 +63,8 @@ pub struct TensorMap {
     pub strides: Vec<u64>,
     pub box_sizes: Vec<u32>,
     pub swizzle: u32,
+    /// Whether f32 elements are rounded to tf32 on the way to shared memory.
+    pub tf32: bool,
 }
 
 impl Variant {
@@ -237,7 +239,8 @@ impl Resolver<'_> {
         let mut span = (dims[0] * element as u64).next_multiple_of(16);
         for (&d, &size) in order[1..rank].iter().zip(&dims[1..]) {
             // What a single index is multiplied by does not matter, but it must be a valid stride.
-            let stride = if size == 1 { Some(span) } else { u64::try_from(strides[d]).ok().map(|s| s * element as u64) };
+            let stride =
+                if size == 1 { Some(span) } else { u64::try_from(strides[d]).ok().map(|s| s * element as u64) };
             let stride = stride.filter(|s| s % 16 == 0 && *s > 0).ok_or_else(|| {
                 self.fail(format!(
                     "operand `{name}` has stride {} where a tensor map needs a positive multiple of 16 bytes",
@@ -256,6 +259,7 @@ impl Resolver<'_> {
             strides: byte_strides,
             box_sizes,
             swizzle: spec.swizzle,
+            tf32: spec.tf32,
         })
     }
 }
