@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 24] = [
+const GEMM: [&str; 33] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -36,6 +36,15 @@ const GEMM: [&str; 24] = [
     "m=128,n=784,k=256,dtype=f32,layout=tn,expr=add(add(v,mul(x0,0.001)),mul(x1,0.9)),x0=f32,x1=f32",
     "m=10,n=128,k=256,dtype=f32,layout=tn,expr=add(add(v,mul(x0,0.001)),mul(x1,0.9)),x0=f32,x1=f32",
     "m=256,n=10,k=128,dtype=f32,layout=nt,epilogue=bias",
+    "m=8192,n=8192,k=8192,dtype=f16,layout=nt",
+    "m=512,n=512,k=512,dtype=bf16,layout=nt",
+    "m=1024,n=1024,k=1024,dtype=f16,layout=nn",
+    "m=1000,n=776,k=200,dtype=bf16,layout=tt,epilogue=bias+gelu",
+    "m=520,n=264,k=1096,dtype=f16,layout=tn,beta=0.5,d=0@0:1:520",
+    "m=640,n=768,k=256,dtype=f16,layout=nt,epilogue=residual+relu",
+    "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt,epilogue=bias+relu",
+    "m=4096,n=4096,k=4096,dtype=f32,compute=tf32,layout=nt",
+    "m=512,n=512,k=512,dtype=f32,compute=tf32,layout=nt,beta=1.0,epilogue=bias+gelu",
 ];
 
 const MAP: [&str; 24] = [

@@ -63,6 +63,8 @@ pub struct TensorMap {
     pub strides: Vec<u64>,
     pub box_sizes: Vec<u32>,
     pub swizzle: u32,
+    /// Whether f32 elements are rounded to tf32 on the way to shared memory.
+    pub tf32: bool,
 }
 
 impl Variant {
@@ -215,10 +217,11 @@ impl Resolver<'_> {
         let index = self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))?;
         let operand = &self.operands[index];
         let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
-        // Innermost first: the contiguous dimension, then the others from the last one outwards.
-        let inner = (0..shape.len())
-            .rev()
-            .find(|&d| strides[d] == 1)
+        // Innermost first: the contiguous dimension, then the others from the last one outwards. A dimension of
+        // size 1 has no neighbours: it is the contiguous one only where no other is.
+        let unit = |longer: bool| (0..shape.len()).rev().find(|&d| strides[d] == 1 && (shape[d] > 1 || !longer));
+        let inner = unit(true)
+            .or_else(|| unit(false))
             .ok_or_else(|| self.fail(format!("operand `{name}` has no contiguous dimension for a tensor map")))?;
         let order: Vec<usize> = std::iter::once(inner).chain((0..shape.len()).rev().filter(|d| *d != inner)).collect();
         let rank = spec.box_sizes.len();
@@ -228,25 +231,35 @@ impl Resolver<'_> {
             );
         }
         let element = operand.dtype.bytes();
+        // No dimension is empty in a descriptor, and a broadcast one has a single index.
+        let repeats = |d: usize| d != inner && strides[d] == 0;
+        let dims: Vec<u64> =
+            order[..rank].iter().map(|&d| if repeats(d) { 1 } else { shape[d].max(1) as u64 }).collect();
         let mut byte_strides = Vec::new();
-        for &d in &order[1..rank] {
-            let stride = usize::try_from(strides[d]).ok().map(|s| s * element).filter(|s| s % 16 == 0 && *s > 0);
-            byte_strides.push(stride.ok_or_else(|| {
+        let mut span = (dims[0] * element as u64).next_multiple_of(16);
+        for (&d, &size) in order[1..rank].iter().zip(&dims[1..]) {
+            // What a single index is multiplied by does not matter, but it must be a valid stride.
+            let stride =
+                if size == 1 { Some(span) } else { u64::try_from(strides[d]).ok().map(|s| s * element as u64) };
+            let stride = stride.filter(|s| s % 16 == 0 && *s > 0).ok_or_else(|| {
                 self.fail(format!(
                     "operand `{name}` has stride {} where a tensor map needs a positive multiple of 16 bytes",
                     strides[d]
                 ))
-            })? as u64);
+            })?;
+            byte_strides.push(stride);
+            span = span.max(stride * size);
         }
         let box_sizes = spec.box_sizes.iter().map(|f| self.size(f, "box", 1..=256)).collect::<Result<Vec<_>, _>>()?;
         Ok(TensorMap {
             operand: index,
             byte_offset: operand.layout.offset() * element,
             dtype: operand.dtype,
-            dims: order[..rank].iter().map(|&d| shape[d] as u64).collect(),
+            dims,
             strides: byte_strides,
             box_sizes,
             swizzle: spec.swizzle,
+            tf32: spec.tf32,
         })
     }
 }

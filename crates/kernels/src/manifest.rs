@@ -86,6 +86,8 @@ pub struct TensorMapSpec {
     pub box_sizes: Vec<Formula>,
     /// Bytes of the swizzle pattern: 0, 32, 64 or 128.
     pub swizzle: u32,
+    /// Whether f32 elements are rounded to tf32 on the way to shared memory.
+    pub tf32: bool,
 }
 
 /// File and line of a declaration.
@@ -397,7 +399,7 @@ impl Reader<'_> {
     }
 
     fn tensor_map(&self, value: &Value, table: &Table) -> Result<ArgSpec> {
-        self.known(table, &["tensor_map", "box", "swizzle"], "a tensor map")?;
+        self.known(table, &["tensor_map", "box", "swizzle", "tf32"], "a tensor map")?;
         let swizzle = table.get("swizzle").and_then(Value::as_integer).unwrap_or(0);
         if ![0, 32, 64, 128].contains(&swizzle) {
             return Err(self.fail_at("swizzle", format!("swizzle {swizzle}, expected 0, 32, 64 or 128 bytes")));
@@ -407,6 +409,10 @@ impl Reader<'_> {
             return Err(self.fail_at("box", format!("a tensor map has 1 to 5 box sizes, found {}", box_sizes.len())));
         }
         let operand = self.text_field(value, "tensor_map")?;
-        Ok(ArgSpec::TensorMap(TensorMapSpec { operand, box_sizes, swizzle: swizzle as u32 }))
+        let tf32 = match table.get("tf32") {
+            None => false,
+            Some(v) => v.as_bool().ok_or_else(|| self.fail_at("tf32", "`tf32` must be true or false"))?,
+        };
+        Ok(ArgSpec::TensorMap(TensorMapSpec { operand, box_sizes, swizzle: swizzle as u32, tf32 }))
     }
 }

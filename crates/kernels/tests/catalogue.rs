@@ -61,6 +61,29 @@ fn a_manifest_becomes_launches() {
     assert!(v.launches(&space[1], &one, &facts).unwrap().is_empty(), "`when` was ignored");
 }
 
+/// What the driver asks of a descriptor: no empty dimension, strides that are positive multiples of 16 bytes.
+#[test]
+fn tensor_maps_of_odd_views_are_valid_descriptors() {
+    let text = TMA
+        .replace("k % 8 == 0\", \"a.align >= 16\"", "true\"")
+        .replace("box = [\"64\", \"BM\"], swizzle = 128", "box = [\"64\", \"BM\", \"1\"], swizzle = 128, tf32 = true")
+        .replace("m > 1", "true");
+    let v = parse(&text).unwrap().remove(0);
+    let map = |problem: &str| {
+        let launch = v.launches(&v.default, &gemm(problem), &DeviceFacts::h200()).unwrap().remove(0);
+        let Arg::TensorMap(map) = launch.args[0].clone() else { panic!("{:?}", launch.args[0]) };
+        assert!(map.tf32);
+        (map.dims, map.strides)
+    };
+    // k = 1: A is contiguous along m, as its layout class says, and its other strides do not matter.
+    assert_eq!(map("m=24,n=8,k=1,dtype=f16"), (vec![24, 1, 1], vec![48, 48]));
+    assert_eq!(map("batch=3,m=1,n=8,k=64,dtype=f16,a=0@64:64:1"), (vec![64, 1, 3], vec![128, 128]));
+    // One matrix for the whole batch has a single index there.
+    assert_eq!(map("batch=3,m=16,n=8,k=64,dtype=f16,a=0@0:72:1"), (vec![64, 16, 1], vec![144, 2304]));
+    let refused = v.launches(&v.default, &gemm("m=16,n=8,k=64,dtype=f16,a=0@0:65:1"), &DeviceFacts::h200());
+    assert!(refused.unwrap_err().to_string().contains("multiple of 16 bytes"));
+}
+
 #[test]
 fn bad_manifests_say_where_and_what() {
     let change = |from: &str, to: &str| {

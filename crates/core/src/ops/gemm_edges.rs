@@ -30,6 +30,11 @@ pub fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
         (3, 33, 35, 37),
         (2, 128, 64, 256),
         (1, 61, 131, 515),
+        // aligned, for kernels that copy by 16 bytes: odd numbers of tiles, parts of tiles
+        (1, 136, 264, 72),
+        (1, 127, 129, 64),
+        (1, 257, 8, 200),
+        (2, 72, 200, 136),
     ];
     for (batch, m, n, k) in sizes {
         out.extend(plain(batch, rows(m), n, k));

@@ -266,7 +266,8 @@ impl Ready {
         // SAFETY: an attribute is plain data; zero is a valid value.
         let mut attributes: [sys::CUlaunchAttribute; 2] = unsafe { std::mem::zeroed() };
         let mut count = 0;
-        if let Some([x, y, z]) = self.cluster {
+        // A block by itself is no cluster, and needs no place where several fit.
+        if let Some([x, y, z]) = self.cluster.filter(|c| *c != [1, 1, 1]) {
             attributes[count].id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
             attributes[count].value.clusterDim.x = x;
             attributes[count].value.clusterDim.y = y;
@@ -404,6 +405,7 @@ fn address(buffer: &Option<Buffer>) -> u64 {
 fn encode(map: &TensorMap, address: u64) -> Result<[u8; std::mem::size_of::<sys::CUtensorMap>()]> {
     use sys::CUtensorMapDataType::*;
     let dtype = match map.dtype {
+        DType::F32 if map.tf32 => CU_TENSOR_MAP_DATA_TYPE_TFLOAT32,
         DType::F32 => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
         DType::F64 => CU_TENSOR_MAP_DATA_TYPE_FLOAT64,
         DType::F16 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
