@@ -92,7 +92,8 @@ fn a_sweep_with_each_strategy_leaves_a_record_of_its_search() {
         args.extend(["--strategy", strategy, "--json"]);
         args.extend(more);
         place.smith(&args).expect(0);
-        let searches = of_kind(&place.evidence(strategy), "search");
+        let evidence = place.evidence(strategy);
+        let searches = of_kind(&evidence, "search");
         assert_eq!(searches.len(), 1);
         assert_eq!(searches[0]["strategy"].as_str(), Some(strategy));
         let (space, screened) = (searches[0]["space"].as_u64().unwrap(), searches[0]["screened"].as_u64().unwrap());
