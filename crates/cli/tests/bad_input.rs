@@ -58,7 +58,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("compare nowhere nowhere", &["nowhere", "No such file"]),
     ("report nowhere", &["nowhere", "No such file"]),
     ("report", &["runs", "name a run folder"]),
-    ("replay", &["CACHEFILE"]),
+    ("replay", &["Usage"]),
     ("replay nowhere", &["nowhere", "No such file"]),
     ("replay FILE", &["FILE:1:"]),
     ("replay FILE --strategy clever", &["no strategy `clever`", "annealing"]),

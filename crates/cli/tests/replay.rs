@@ -97,6 +97,6 @@ fn a_sweep_with_each_strategy_leaves_a_record_of_its_search() {
         assert_eq!(searches.len(), 1);
         assert_eq!(searches[0]["strategy"].as_str(), Some(strategy));
         let (space, screened) = (searches[0]["space"].as_u64().unwrap(), searches[0]["screened"].as_u64().unwrap());
-        assert!(screened >= 2 && screened <= space, "{}", searches[0]);
+        assert!(screened >= 1 && screened <= space, "{}", searches[0]);
     }
 }

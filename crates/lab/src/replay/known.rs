@@ -60,40 +60,42 @@ impl Known {
         })
     }
 
-    /// Whether another space holds the very times of this one, in whatever order or format: as a
-    /// prior it would give away what is to be found.
+    /// Whether another space holds the very times of this one: as a prior it would give away what is
+    /// to be found.
     fn is_same_measurement(&self, other: &Known) -> bool {
-        let times = |k: &Known| -> Vec<u64> {
-            let mut times: Vec<u64> =
-                k.outcomes.iter().map(|o| o.cost()).filter(|c| c.is_finite()).map(f64::to_bits).collect();
-            times.sort_unstable();
-            times
-        };
-        let (mine, theirs) = (times(self), times(other));
-        let shared = mine.iter().filter(|t| theirs.binary_search(t).is_ok()).count();
-        2 * shared > mine.len()
+        let Some(costs) = self.costs_from(other) else { return false };
+        let passed = |c: &f64| c.is_finite();
+        let both: Vec<(f64, f64)> =
+            self.outcomes.iter().map(|o| o.cost()).zip(costs).filter(|(a, b)| passed(a) && passed(b)).collect();
+        !both.is_empty() && 2 * both.iter().filter(|(a, b)| a == b).count() > both.len()
     }
 
-    /// What another space says of this one's points; none where it is of something else.
-    pub fn source(&self, other: &Known) -> Option<Source> {
+    /// What another space's outcomes are at this one's points, not a number where it has none; none
+    /// where it is of something else.
+    fn costs_from(&self, other: &Known) -> Option<Vec<f64>> {
         let names = |k: &Known| k.space.parameters().iter().map(|p| p.name.clone()).collect::<Vec<_>>();
         let (mine, theirs) = (names(self), names(other));
         let place: Option<Vec<usize>> = mine.iter().map(|n| theirs.iter().position(|t| t == n)).collect();
         let place = place.filter(|_| mine.len() == theirs.len())?;
-        let mut known: HashMap<Vec<u64>, f64> = HashMap::new();
+        let value = |k: &Known, point: usize, d: usize| {
+            k.space.parameters()[d].values[usize::from(k.space.places(point)[d])].to_bits()
+        };
+        let mut known: HashMap<Vec<u64>, f64> = HashMap::with_capacity(other.outcomes.len());
         for (i, outcome) in other.outcomes.iter().enumerate() {
-            let value =
-                |d: &usize| other.space.parameters()[*d].values[usize::from(other.space.places(i)[*d])].to_bits();
-            known.insert(place.iter().map(value).collect(), (outcome.cost() / other.optimum).ln());
+            known.insert(place.iter().map(|d| value(other, i, *d)).collect(), outcome.cost());
         }
-        let slowdown = (0..self.space.len()).map(|i| {
-            let value = |(d, at): (usize, &u16)| self.space.parameters()[d].values[usize::from(*at)].to_bits();
-            let key: Vec<u64> = self.space.places(i).iter().enumerate().map(value).collect();
+        let at = |i: usize| {
+            let key: Vec<u64> = (0..mine.len()).map(|d| value(self, i, d)).collect();
             known.get(&key).copied().unwrap_or(f64::NAN)
-        });
-        let slowdown: Vec<f64> = slowdown.collect();
-        let common = slowdown.iter().filter(|s| !s.is_nan()).count();
-        (common > 0).then(|| Source { name: other.name.clone(), weight: 1.0, slowdown })
+        };
+        let costs: Vec<f64> = (0..self.space.len()).map(at).collect();
+        costs.iter().any(|c| !c.is_nan()).then_some(costs)
+    }
+
+    /// What another space says of this one's points; none where it is of something else.
+    pub fn source(&self, other: &Known) -> Option<Source> {
+        let slowdown = self.costs_from(other)?.into_iter().map(|c| (c / other.optimum).ln()).collect();
+        Some(Source { name: other.name.clone(), weight: 1.0, slowdown })
     }
 }
 
