@@ -255,7 +255,7 @@ impl BenchSession {
         &mut self,
         work: &Work,
         contenders: &[Vec<Candidate>],
-        peers: &mut Vec<Peer>,
+        peers: &mut [Peer],
         reports: Vec<PeerReport>,
         mode: Mode,
         budget: Duration,

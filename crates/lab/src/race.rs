@@ -199,7 +199,7 @@ fn race_beside(
     };
     lines.extend(raced.peers.iter().map(|p| (p.name.clone(), "baseline")));
     let mut notes = raced.left_out.clone();
-    for peer in raced.peers.iter().filter(|p| p.error_over_bound.is_some_and(|e| !(e <= 1.0))) {
+    for peer in raced.peers.iter().filter(|p| p.error_over_bound.is_some_and(|e| e.is_nan() || e > 1.0)) {
         notes.push(format!("{} is {:.3} of the error bound off", peer.name, peer.error_over_bound.unwrap_or(f64::NAN)));
     }
     let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);

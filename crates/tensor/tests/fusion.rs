@@ -122,7 +122,7 @@ fn parts_that_others_read_are_computed_where_they_are_joined() {
         [values(&a), values(&b), values(&b).into_iter().map(|x| 2.0 * x).collect()].into_iter().flatten().collect();
     // Two softmaxes, two sums, the doubled part; it reads a piece of what is joined first, so that
     // this one is not a piece of what the doubled part is written to: one copy.
-    let replay = kernelsmith::Replay::record(&d, &[], &[x.clone()], |_, inputs| {
+    let replay = kernelsmith::Replay::record(&d, &[], std::slice::from_ref(&x), |_, inputs| {
         let x = &inputs[0];
         let (a, b) = (x.softmax(1)?, x.slice(0, ..2)?.softmax(1)?);
         let joined = Tensor::concat(&[&a, &b], 0)?;
