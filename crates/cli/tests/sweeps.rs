@@ -67,7 +67,7 @@ fn results_have_their_stable_keys_and_nothing_else_is_printed() {
         assert_eq!(result["problem"], format!("{PROBLEM},layout=nn"));
         let gaps: Vec<&str> =
             result["gaps"].as_array().unwrap().iter().map(|g| g["variant"].as_str().unwrap()).collect();
-        assert_eq!(gaps, ["blocked", "openblas", "small_m"], "the overlay replaces these");
+        assert_eq!(gaps, ["blocked", "openblas", "small_m", "tiled"], "the overlay replaces these");
         let of = |key: &str| result[key].as_f64().unwrap();
         assert!(of("us") > 0.0 && of("ratio_low") <= of("ratio") && of("ratio") <= of("ratio_high"), "{result}");
     }
