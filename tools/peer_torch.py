@@ -38,11 +38,6 @@ def number(f):
     return lambda x, y: f(x, y).to(x.dtype if torch.is_tensor(x) else y.dtype)
 
 
-def tensor_first(f, swapped=None):
-    """Functions whose first argument must be a tensor."""
-    return lambda x, y: f(x, y) if torch.is_tensor(x) else (swapped or f)(y, x)
-
-
 FUNCTIONS = {
     "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
     "neg": lambda x: -x, "pow": torch.pow, "select": where,

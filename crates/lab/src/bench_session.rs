@@ -211,18 +211,15 @@ impl BenchSession {
         seed: u64,
     ) -> Result<Raced, DeviceError> {
         self.prepare_state(work)?;
-        let (mut running, mut reports, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut entered, mut left_out) = (Vec::new(), Vec::new());
         for command in peers {
             match self.enter(command, work, mode) {
-                Ok((peer, report)) => {
-                    running.push(peer);
-                    reports.push(report);
-                }
+                Ok(peer) => entered.push(peer),
                 Err(error) => left_out.push(error.to_string()),
             }
         }
-        let raced = self.race_beside(work, contenders, &mut running, reports, mode, budget, seed);
-        self.peers.extend(running);
+        let raced = self.race_beside(work, contenders, &mut entered, mode, budget, seed);
+        self.peers.extend(entered.into_iter().map(|(peer, _)| peer));
         raced.map(|raced| Raced { left_out, ..raced })
     }
 
@@ -250,13 +247,12 @@ impl BenchSession {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the race's own, and the peers that are ready for it")]
+    /// The race itself, with the peers that are ready for it.
     fn race_beside(
         &mut self,
         work: &Work,
         contenders: &[Vec<Candidate>],
-        peers: &mut [Peer],
-        reports: Vec<PeerReport>,
+        peers: &mut [(Peer, PeerReport)],
         mode: Mode,
         budget: Duration,
         seed: u64,
@@ -274,7 +270,7 @@ impl BenchSession {
         }
         let mut out = Raced {
             samples_us: vec![Vec::new(); benches.len() + peers.len()],
-            peers: reports,
+            peers: peers.iter().map(|(_, report)| report.clone()).collect(),
             left_out: Vec::new(),
             disqualified: Vec::new(),
             launches_per_sample: benches.iter().map(|b| b.launches(mode)).max().unwrap_or(0),
@@ -296,10 +292,10 @@ impl BenchSession {
             }
             for &c in &order {
                 if let Some(peer) = c.checked_sub(benches.len()) {
-                    let us = peers[peer].sample().map_err(|e| DeviceError::Launch {
-                        what: out.peers[peer].name.clone(),
-                        reason: e.to_string(),
-                    })?;
+                    let (peer, report) = &mut peers[peer];
+                    let failed =
+                        |e: PeerError| DeviceError::Launch { what: report.name.clone(), reason: e.to_string() };
+                    let us = peer.sample().map_err(failed)?;
                     if block > 0 {
                         out.samples_us[c].push(us);
                     }

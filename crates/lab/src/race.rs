@@ -84,8 +84,25 @@ pub fn gate_one(
     })
 }
 
-/// A race between named candidates and external programs outside a sweep: `smith bench`. The last
-/// of what it returns are notes on the programs.
+/// How a race is run, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub mode: Mode,
+    pub budget: Duration,
+    pub purpose: Purpose,
+}
+
+/// What came of a race.
+pub struct Finished {
+    /// What was measured; none where there was nobody to race.
+    pub record: Option<RaceRecord>,
+    /// The row to publish.
+    pub result: ResultRecord,
+    /// What a person should know of it: peers that stayed out or are wrong, a race that failed.
+    pub notes: Vec<String>,
+}
+
+/// A race between named candidates and external programs outside a sweep: `smith bench`.
 pub fn duel(
     worker: &mut Worker,
     device: &Device,
@@ -94,10 +111,11 @@ pub fn duel(
     baselines: Vec<Vec<Candidate>>,
     peers: &[String],
     mode: Mode,
-) -> Result<(Option<RaceRecord>, ResultRecord, Vec<String>), WorkerError> {
+) -> Result<Finished, WorkerError> {
     let mut contenders = vec![Contender { steps: candidate, role: "candidate" }];
     contenders.extend(baselines.into_iter().map(|steps| Contender { steps, role: "baseline" }));
-    race_beside(worker, device, work, &contenders, peers, mode, LONGEST, Purpose::Judge)
+    let rules = Rules { mode, budget: LONGEST, purpose: Purpose::Judge };
+    race(worker, device, work, &contenders, peers, rules)
 }
 
 /// A row with nothing in it yet.
@@ -128,34 +146,19 @@ fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
     }
 }
 
-/// Races contenders in one mode: the record of what was measured, and the row to publish.
+/// Races contenders, and external programs beside them, in one mode.
 pub fn race(
     worker: &mut Worker,
     device: &Device,
     work: &Work,
     contenders: &[Contender],
-    mode: Mode,
-    budget: Duration,
-    purpose: Purpose,
-) -> Result<(Option<RaceRecord>, ResultRecord), WorkerError> {
-    let (record, result, _) = race_beside(worker, device, work, contenders, &[], mode, budget, purpose)?;
-    Ok((record, result))
-}
-
-#[allow(clippy::too_many_arguments, reason = "a race's own, and the peers' commands")]
-fn race_beside(
-    worker: &mut Worker,
-    device: &Device,
-    work: &Work,
-    contenders: &[Contender],
     peers: &[String],
-    mode: Mode,
-    budget: Duration,
-    purpose: Purpose,
-) -> Result<(Option<RaceRecord>, ResultRecord, Vec<String>), WorkerError> {
+    rules: Rules,
+) -> Result<Finished, WorkerError> {
+    let Rules { mode, budget, purpose } = rules;
     let mut published = empty_result(device, work, mode);
     if contenders.is_empty() {
-        return Ok((None, published, Vec::new()));
+        return Ok(Finished { record: None, result: published, notes: Vec::new() });
     }
     // The first baseline runs twice: the second time it is the control.
     let control = contenders.iter().position(|c| c.role == "baseline").unwrap_or(0);
@@ -193,8 +196,9 @@ fn race_beside(
         Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error),
         // Every contender passed the gate; a race that dies does not say which one did it.
         Err(error) => {
+            let notes = vec![format!("the {} race failed: {error}", mode.name())];
             record.error = Some(error.to_string());
-            return Ok((Some(record), published, Vec::new()));
+            return Ok(Finished { record: Some(record), result: published, notes });
         }
     };
     lines.extend(raced.peers.iter().map(|p| (p.name.clone(), "baseline")));
@@ -235,7 +239,7 @@ fn race_beside(
         (Some(o), _) => Some(o),
         (None, b) => b.filter(|_| purpose == Purpose::Tune),
     };
-    let Some(w) = winner else { return Ok((Some(record), published, notes)) };
+    let Some(w) = winner else { return Ok(Finished { record: Some(record), result: published, notes }) };
     let us = median(publish(w));
     published.candidate = Some(lines[w].0.clone());
     published.us = Some(us);
@@ -252,7 +256,7 @@ fn race_beside(
         (published.ratio, published.ratio_low, published.ratio_high) = (Some(r.value), Some(r.low), Some(r.high));
         published.verdict = if b == w { "same".to_string() } else { verdict(r, noise).to_string() };
     }
-    Ok((Some(record), published, notes))
+    Ok(Finished { record: Some(record), result: published, notes })
 }
 
 fn contender_record((name, role): &(String, &'static str), samples: &[f64]) -> ContenderRecord {

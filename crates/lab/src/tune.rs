@@ -5,7 +5,7 @@ use crate::client::{Compilers, Worker, WorkerError};
 use crate::evidence::*;
 use crate::protocol::{Answer, Request};
 use crate::provenance;
-use crate::race::{AGAIN, Contender, LONGEST, Purpose, gate_one, race};
+use crate::race::{AGAIN, Contender, Finished, LONGEST, Purpose, Rules, gate_one, race};
 use crate::search::candidates::{Plan, Search, SearchError};
 use crate::search::siblings::Siblings;
 use crate::stats::median;
@@ -581,13 +581,12 @@ impl<'a> Tuner<'a> {
         budget: Duration,
     ) -> Result<ResultRecord, TuneError> {
         self.check_stop()?;
-        let (record, published) = race(self.worker, self.device, work, contenders, mode, budget, Purpose::Tune)?;
+        let rules = Rules { mode, budget, purpose: Purpose::Tune };
+        let Finished { record, result, notes } = race(self.worker, self.device, work, contenders, &[], rules)?;
+        notes.iter().for_each(|note| self.progress.note(&format!("{work}: {note}")));
         if let Some(record) = record {
-            if let Some(error) = &record.error {
-                self.progress.note(&format!("the {} race on {work} failed: {error}", mode.name()));
-            }
             self.writer.append(&Record::Race(record))?;
         }
-        Ok(published)
+        Ok(result)
     }
 }

@@ -38,7 +38,7 @@ pub use kernelsmith_core::{DType, HostArray, Layout};
 /// Makes a plain struct an [`Element`](trait@Element).
 pub use kernelsmith_derive::Element;
 pub use records::Records;
-pub use replay::{Replay, Traced, Work};
+pub use replay::{Replay, Tally, Traced};
 pub use tensor::{Scalar, Tensor};
 
 /// The README's examples, compiled and run with the doc tests.

@@ -31,12 +31,12 @@ pub struct Replay {
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
     /// What the launches compute, and how many of them, in the order of the first.
-    work: Vec<(Problem, usize)>,
+    problems: Vec<(Problem, usize)>,
 }
 
 /// Launches of a replay that compute the same problem.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Work {
+pub struct Tally {
     pub op: &'static str,
     pub problem: String,
     pub launches: usize,
@@ -82,9 +82,9 @@ impl Replay {
         for (old, new) in state.iter().zip(&traced.state).filter(|(old, new)| !old.shares_buffer_with(new)) {
             launches.push(copy(device, new, old)?);
         }
-        let work = tally(launches.iter().map(|(executable, _)| executable.problem()));
+        let problems = tally(launches.iter().map(|(executable, _)| executable.problem()));
         let graph = device.0.queue.capture_overlapping(launches)?;
-        Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs, work })
+        Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs, problems })
     }
 
     /// Puts `inputs` in place and runs the step. Returns before the device is done.
@@ -131,12 +131,12 @@ impl Replay {
     ///
     /// # Errors
     /// A problem that no candidate takes any more.
-    pub fn work(&self) -> Result<Vec<Work>> {
+    pub fn tally(&self) -> Result<Vec<Tally>> {
         let view = |(problem, launches): &(Problem, usize)| {
             let (candidate, why) = self.device.0.dispatcher.explain(problem)?;
-            Ok(Work { op: problem.op(), problem: problem.text(), launches: *launches, candidate, why })
+            Ok(Tally { op: problem.op(), problem: problem.text(), launches: *launches, candidate, why })
         };
-        self.work.iter().map(view).collect()
+        self.problems.iter().map(view).collect()
     }
 }
 

@@ -78,12 +78,12 @@ fn mnist(args: &TrainArgs) -> Result<Outcome, Failure> {
 /// What an epoch launches: every problem once, with the candidate that runs it.
 fn plan(trainer: &Trainer, json: bool) -> Result<Outcome, Failure> {
     let mut out = table(&["launches", "op", "problem", "candidate", "why"]);
-    for work in trainer.work()? {
+    for same in trainer.tally()? {
         if json {
-            json_line(&json!({"launches": work.launches, "op": work.op, "problem": work.problem,
-                "candidate": work.candidate, "why": work.why}));
+            json_line(&json!({"launches": same.launches, "op": same.op, "problem": same.problem,
+                "candidate": same.candidate, "why": same.why}));
         } else {
-            out.add_row([work.launches.to_string(), work.op.into(), work.problem, work.candidate, work.why]);
+            out.add_row([same.launches.to_string(), same.op.into(), same.problem, same.candidate, same.why]);
         }
     }
     if !json {

@@ -13,18 +13,32 @@ const ALIGNMENT: usize = 16;
 
 /// Removes the copies. Nobody outside the plan sees the slots of `roots` as pieces.
 pub(super) fn join(steps: &mut Vec<Step>, slots: &mut [Slot], roots: &[usize]) {
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); slots.len()];
+    // One without reads clears what no part covers, after the parts were computed.
+    let mut cleared = vec![false; slots.len()];
+    for (at, step) in steps.iter().enumerate() {
+        step.reads.iter().for_each(|read| readers[read.slot].push(at));
+        cleared[step.writes] |= step.reads.is_empty();
+    }
+    let mut kept = vec![false; slots.len()];
+    roots.iter().for_each(|root| kept[*root] = true);
+    let mut pieces: Vec<Vec<usize>> = vec![Vec::new(); slots.len()];
     let mut gone = vec![false; steps.len()];
     for at in 0..steps.len() {
         let Some((slot, offset)) = piece(&steps[at], slots) else { continue };
         let whole = steps[at].writes;
-        let left = || steps.iter().enumerate().filter(|(i, _)| *i != at && !gone[*i]).map(|(_, step)| step);
-        // Launches with the whole buffer as their output must not read a piece of it; one without
-        // reads clears what no part covers, after the parts were computed.
-        let clash = left()
-            .filter(|step| within(slots, whole, step.writes))
-            .any(|step| step.reads.is_empty() || step.reads.iter().any(|read| within(slots, read.slot, slot)));
-        if !clash && !roots.contains(&slot) && !within(slots, whole, slot) {
+        let around = around(slots, whole);
+        // A launch with the whole buffer as its output must not read a piece of it.
+        let reads_itself = |slot: usize| {
+            let mut left = readers[slot].iter().filter(|step| **step != at && !gone[**step]);
+            left.any(|step| around.contains(&steps[*step].writes))
+        };
+        let clash = around.iter().any(|slot| cleared[*slot])
+            || around.contains(&slot)
+            || within(&pieces, slot).into_iter().any(reads_itself);
+        if !clash && !kept[slot] {
             slots[slot].inside = Some(Inside { slot: whole, offset });
+            pieces[whole].push(slot);
             gone[at] = true;
         }
     }
@@ -32,15 +46,20 @@ pub(super) fn join(steps: &mut Vec<Step>, slots: &mut [Slot], roots: &[usize]) {
     steps.retain(|_| !gone.next().unwrap_or(false));
 }
 
-/// Whether a slot is a piece of another, or of what that one is a piece of.
-fn within(slots: &[Slot], mut slot: usize, of: usize) -> bool {
-    loop {
-        if slot == of {
-            return true;
-        }
-        let Some(inside) = slots[slot].inside else { return false };
-        slot = inside.slot;
+/// A slot, and all that it is a piece of.
+fn around(slots: &[Slot], slot: usize) -> Vec<usize> {
+    std::iter::successors(Some(slot), |slot| slots[*slot].inside.map(|inside| inside.slot)).collect()
+}
+
+/// A slot, and all that are pieces of it.
+fn within(pieces: &[Vec<usize>], slot: usize) -> Vec<usize> {
+    let mut all = vec![slot];
+    let mut next = 0;
+    while let Some(slot) = all.get(next) {
+        all.extend(&pieces[*slot]);
+        next += 1;
     }
+    all
 }
 
 /// The slot that a step copies as a whole to one stretch of another, and the byte it begins at there.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grad::grad;
 use crate::nn::{self, Activation, Mode, Module, Sequential};
 use crate::optim::{Optimizer, Schedule, Sgd};
-use crate::replay::{Replay, Traced, Work};
+use crate::replay::{Replay, Tally, Traced};
 use crate::tensor::Tensor;
 use kernelsmith_core::DType;
 use std::collections::BTreeMap;
@@ -198,9 +198,9 @@ impl Trainer {
     /// The problems that an epoch computes, each with its number of launches.
     ///
     /// # Errors
-    /// As [`Replay::work`].
-    pub fn work(&self) -> Result<Vec<Work>> {
-        self.replay.work()
+    /// As [`Replay::tally`].
+    pub fn tally(&self) -> Result<Vec<Tally>> {
+        self.replay.tally()
     }
 
     /// Writes the network as safetensors.

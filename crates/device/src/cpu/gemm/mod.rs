@@ -30,10 +30,17 @@ macro_rules! source {
     };
 }
 
+const TILED: &str = concat!(
+    source!("tiled/mod.rs"),
+    include_str!("tiled/instances.rs"),
+    include_str!("tiled/pack.rs"),
+    include_str!("tiled/tile.rs")
+);
+
 pub static KERNELS: &[CpuEntry] = &[
     CpuEntry { name: "blocked", run: blocked::run, source: source!("blocked.rs") },
     CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: source!("gemm_crate.rs") },
     CpuEntry { name: "openblas", run: openblas::run, source: source!("openblas.rs") },
     CpuEntry { name: "small_m", run: small_m::run, source: source!("small_m.rs") },
-    CpuEntry { name: "tiled", run: tiled::run, source: source!("tiled.rs") },
+    CpuEntry { name: "tiled", run: tiled::run, source: TILED },
 ];
