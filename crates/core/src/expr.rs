@@ -448,6 +448,10 @@ impl Number for Bounded {
         if !x.error.is_finite() || !y.error.is_finite() || (op == Binary::Div && y.near_zero()) {
             return Bounded { value, error: f64::INFINITY, unit };
         }
+        // Infinity times what may have become 0 may be no number.
+        if op == Binary::Mul && (a.is_infinite() && y.near_zero() || b.is_infinite() && x.near_zero()) {
+            return Bounded { value, error: f64::INFINITY, unit };
+        }
         if matches!(op, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div) && is_exact(x, y, value, unit) {
             return Bounded { value, error: 0.0, unit };
         }
@@ -580,6 +584,19 @@ mod tests {
                 assert!(err <= b.error + 1e-45, "{op:?}({x}): error {err:e} over {:e}", b.error);
             }
         }
+    }
+
+    #[test]
+    fn infinity_times_what_may_underflow_is_unknown() {
+        let u = crate::DType::F32.unit_roundoff();
+        let tiny = Bounded::binary(Binary::Pow, Bounded::exact(0.1, u), Bounded::exact(104.0, u));
+        assert_eq!(0.1f32.powf(104.0), 0.0, "f32 has lost it");
+        let infinite = Bounded::exact(f64::INFINITY, u);
+        for product in [Bounded::binary(Binary::Mul, tiny, infinite), Bounded::binary(Binary::Mul, infinite, tiny)] {
+            assert_eq!(product.error, f64::INFINITY);
+        }
+        let sure = Bounded::binary(Binary::Mul, Bounded::exact(0.5, u), infinite);
+        assert_eq!((sure.value, sure.error), (f64::INFINITY, 0.0));
     }
 
     #[test]
