@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 33] = [
+const GEMM: [&str; 37] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -45,6 +45,10 @@ const GEMM: [&str; 33] = [
     "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt,epilogue=bias+relu",
     "m=4096,n=4096,k=4096,dtype=f32,compute=tf32,layout=nt",
     "m=512,n=512,k=512,dtype=f32,compute=tf32,layout=nt,beta=1.0,epilogue=bias+gelu",
+    "m=4096,n=4096,k=4096,dtype=f32,compute=f32x3",
+    "m=1000,n=776,k=200,dtype=f32,compute=f32x3,layout=tt,epilogue=bias+gelu,beta=1.0",
+    "batch=2,m=300,n=201,k=333,dtype=f32,compute=f32x3,layout=tn,epilogue=residual+scale(0.5)",
+    "m=512,n=512,k=512,dtype=f32,compute=f32x3,layout=nt,d=0@0:1:512",
 ];
 
 const MAP: [&str; 24] = [

@@ -20,6 +20,9 @@ pub enum Compute {
     Default,
     /// f32 inputs rounded to 11 bits of mantissa; opt-in by name.
     Tf32,
+    /// f32 inputs in three parts, multiplied by matrix units: as accurate as f32 arithmetic, but for
+    /// what lies under 2⁻¹³³. Any f32 product will do; opt-in by name.
+    F32x3,
 }
 
 impl Compute {
@@ -27,6 +30,7 @@ impl Compute {
         match self {
             Compute::Default => "default",
             Compute::Tf32 => "tf32",
+            Compute::F32x3 => "f32x3",
         }
     }
 }
@@ -611,8 +615,9 @@ pub fn parse(text: &str) -> Result<GemmProblem, ProblemError> {
     out.compute = match fields.get("compute") {
         None | Some("default") => Compute::Default,
         Some("tf32") if dtype == DType::F32 => Compute::Tf32,
-        Some("tf32") => return Err(fields.bad("compute", "tf32", "dtype=f32 beside it")),
-        Some(other) => return Err(fields.bad("compute", other, "default or tf32")),
+        Some("f32x3") if dtype == DType::F32 => Compute::F32x3,
+        Some(name @ ("tf32" | "f32x3")) => return Err(fields.bad("compute", name, "dtype=f32 beside it")),
+        Some(other) => return Err(fields.bad("compute", other, "default, tf32 or f32x3")),
     };
     (out.alpha, out.beta) = (fields.real("alpha", 1.0)?, fields.real("beta", 0.0)?);
     let leaves = fields.leaves(&[out.batch, out.m, out.n])?;
@@ -678,6 +683,8 @@ mod tests {
             ("m=1,m=2,n=2,k=3,dtype=f32", "twice"),
             ("m=1,n=2,k=3,dtype=f32,epilogue=bias+frelu", "bias+frelu"),
             ("m=1,n=2,k=3,dtype=f16,compute=tf32", "tf32"),
+            ("m=1,n=2,k=3,dtype=f64,compute=f32x3", "dtype=f32 beside it"),
+            ("m=1,n=2,k=3,dtype=f32,compute=f32x2", "default, tf32 or f32x3"),
             ("m=-1,n=2,k=3,dtype=f32", "whole number"),
             ("m=1,n=2,k=3,dtype=f32,d=0@0:0:0", "overlap"),
             ("m=1,n=2,k=3,dtype=f32,a=0@1:-1", "a=0@1:-1"),

@@ -81,6 +81,8 @@ impl<'a> Oracle<'a> {
             (DType::F64, _) => f64::from_bits(1),
             // Rounding inputs to tf32 may flush subnormal ones, each times a number of order one.
             (_, Compute::Tf32) => 2f64.powi(-123),
+            // What is left of an input below the last bit of a bf16, 2⁻¹³⁴, times a number of order one.
+            (_, Compute::F32x3) => 2f64.powi(-130),
             _ => 2f64.powi(-149),
         };
         if self.inputs.sums_are_exact() { 0.0 } else { (self.p.k as f64 + 4.0) * spacing }
@@ -327,12 +329,13 @@ mod tests {
         out
     }
 
-    const PROBLEMS: [&str; 6] = [
+    const PROBLEMS: [&str; 7] = [
         "m=33,n=40,k=57,dtype=f32",
         "m=5,n=64,k=128,dtype=f16,layout=nt,epilogue=bias+gelu",
         "batch=3,m=9,n=17,k=31,dtype=bf16,layout=tn,alpha=0.5,beta=2.0",
         "m=20,n=20,k=20,dtype=f64,layout=tt,epilogue=residual+scale(0.5)+bias_row",
         "m=16,n=24,k=64,dtype=f32,compute=tf32",
+        "m=33,n=24,k=70,dtype=f32,compute=f32x3,layout=tn",
         "m=7,n=8,k=9,dtype=f32,a=4@0:20:2,d=1@0:1:9,epilogue=relu",
     ];
 

@@ -121,6 +121,16 @@ fn edge_cases_in_bf16() {
 }
 
 #[test]
+fn products_that_may_be_made_of_parts_are_plain_ones_here() {
+    for storage in STORAGES {
+        let text = format!("m=17,n=49,k=130,dtype=f32,compute=f32x3,layout={storage}");
+        for entry in kernels() {
+            check_all(entry, &Problem::parse("gemm", &text).unwrap(), &Inputs::ALL, 5);
+        }
+    }
+}
+
+#[test]
 fn every_input_family() {
     for dtype in DTYPES {
         for storage in STORAGES {
