@@ -5,7 +5,7 @@
 //
 //   split: reads A and B in any layout and writes their parts, rows along k, a step of 32 k after the other,
 //   swizzled the way matrix units want them and filled up with zeros to whole tiles.
-//   gemm: persistent blocks of one producer and two or three warpgroups that multiply, like `wgmma`. A stage is
+//   gemm: persistent blocks of one producer and two warpgroups that multiply, like `wgmma`. A stage is
 //   a step of both operands, three parts each, that arrive by plain bulk copies: no descriptors, no tails.
 //
 // Matrix units cut their sums off instead of rounding them, and a sum of thousands of numbers that were all
@@ -103,10 +103,9 @@ constexpr int CONSUMERS = BM / 64;  // warpgroups that multiply, 64 rows each
 constexpr int BLOCK_THREADS = 128 * (1 + CONSUMERS);
 constexpr int SUMS = BN / 2;        // registers of a thread, twice
 constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;
-static_assert(BM % 64 == 0 && CONSUMERS <= 3 && BN % 32 == 0 && BN * CONSUMERS <= 384, "sums stay in registers");
+static_assert(CONSUMERS == 2 && BN % 32 == 0 && BN <= 192, "sums stay in registers");
 
-constexpr int PRODUCER_REGISTERS = CONSUMERS == 2 ? 40 : 32;
-constexpr int CONSUMER_REGISTERS = CONSUMERS == 2 ? 232 : 160;
+constexpr int PRODUCER_REGISTERS = 40, CONSUMER_REGISTERS = 232;
 
 // --- shared memory: the ring, a strip of outputs for each warp, barriers ---
 
