@@ -517,10 +517,16 @@ fn step_floor_us(device: &Device, problem: &Problem, mode: Mode) -> f64 {
         // 64 f32 flops a cycle and core at 6 GHz; matrix units would be above that.
         Target::Cpu => facts.threads as f64 * 6e9 * 64.0 * (8.0 / dtype.bytes() as f64),
         // Dense tensor rate of one multiprocessor at 2 GHz (Hopper), for every dtype.
+        _ if is_fp8(problem) => facts.sms as f64 * 2e9 * 8192.0,
         _ => facts.sms as f64 * 2e9 * 4096.0 * (2.0 / dtype.bytes() as f64).min(1.0),
     };
     let memory = if mode == Mode::Cold { problem.bytes() / bandwidth } else { 0.0 };
     memory.max(problem.flops() / flops) * 1e6
+}
+
+/// Whether it multiplies eight-bit floats.
+fn is_fp8(problem: &Problem) -> bool {
+    problem.inputs().iter().any(|o| o.dtype.is_fp8())
 }
 
 /// Time at the roofline, µs, where the device's peak is known.
@@ -533,12 +539,16 @@ fn step_roofline_us(device: &Device, problem: &Problem) -> Option<f64> {
     if facts.memory_bandwidth <= 0.0 || facts.target == Target::Cpu {
         return None;
     }
-    let tensor =
-        problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text("tf32".into()));
-    // Hopper, flops a cycle and multiprocessor: dense tensor for 16-bit and tf32, FMA otherwise.
+    let compute = |word: &str| {
+        problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text(word.into()))
+    };
+    // Hopper, flops a cycle and multiprocessor: dense tensor for 8-bit, 16-bit, tf32 and six products of parts
+    // of f32, FMA otherwise.
     let rate = match problem.output().dtype.bytes() {
+        _ if is_fp8(problem) => 8192.0,
         2 => 4096.0,
-        4 if tensor => 2048.0,
+        4 if compute("tf32") => 2048.0,
+        4 if compute("f32x3") => 4096.0 / 6.0,
         4 => 256.0,
         _ => 256.0,
     };

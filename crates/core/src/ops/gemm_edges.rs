@@ -11,7 +11,7 @@ pub fn edge_cases(base: &GemmProblem) -> Vec<Problem> {
         Storage { a_transposed: GemmProblem::inner(&base.a) == 1, b_transposed: GemmProblem::inner(&base.b) == 1 };
     let plain = |batch, m, n, k| {
         let mut p = GemmProblem::new(GemmShape { batch, m, n, k, storage }, base.dtype).ok()?;
-        (p.compute, p.alpha, p.beta) = (base.compute, base.alpha, base.beta);
+        (p.inputs, p.compute, p.alpha, p.beta) = (base.inputs, base.compute, base.alpha, base.beta);
         p.with_epilogue_of(base)
     };
     // A variant for few rows never sees the others: keep m small when the problem's is.
