@@ -56,21 +56,8 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), stop.clone())?;
-    let (git_commit, git_dirty) = provenance::git();
-    writer.append(&Record::Session(Session {
-        time: provenance::now(),
-        device: device.id().to_string(),
-        facts: device.facts().clone(),
-        command: std::env::args().collect(),
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        git_commit,
-        git_dirty,
-        host: provenance::host(),
-        timer: worker.timer.clone(),
-        spec: spec.name.clone(),
-        budget_s: budget.as_secs_f64(),
-        seed: args.seed,
-    }))?;
+    let opened = Session::now(&device, worker.timer.clone(), &spec.name, budget.as_secs_f64(), args.seed);
+    writer.append(&Record::Session(opened))?;
     let mut screen = Screen::new(args.common.json, spec.work.len());
     let options = TuneOptions {
         budget,
