@@ -278,6 +278,12 @@ pub struct TrainArgs {
     /// Print what an epoch launches, and train nothing
     #[arg(long)]
     pub plan: bool,
+    /// First tune the launches of an epoch where they run, for 90 s or as long as is said
+    #[arg(long, value_name = "BUDGET", value_parser = duration, num_args = 0..=1, require_equals = true, default_missing_value = "90s")]
+    pub tune: Option<Duration>,
+    /// With --tune, the folder for its evidence; runs/<time>-<device>-mnist-in-place when not given
+    #[arg(long, value_name = "DIR", requires = "tune")]
+    pub run: Option<PathBuf>,
     /// File for the trained network
     #[arg(long, short, value_name = "FILE", default_value = "mnist.safetensors")]
     pub out: PathBuf,

@@ -119,7 +119,7 @@ pub fn duel(
 }
 
 /// A row with nothing in it yet.
-fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
+pub(crate) fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
     ResultRecord {
         op: work.op().to_string(),
         problem: work.to_string(),
