@@ -1,6 +1,7 @@
 //! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bench_session;
 pub mod client;
 pub mod compare;
