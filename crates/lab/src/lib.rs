@@ -7,6 +7,7 @@ pub mod client;
 pub mod compare;
 pub mod evidence;
 pub mod gate;
+pub mod gate_test;
 pub mod interchange;
 pub mod peer;
 pub mod protocol;
