@@ -25,6 +25,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Put candidates through the full gate
     Check(CheckArgs),
+    /// Put faults into the kernels that ship and see whether the gate finds every one
+    GateTest(GateTestArgs),
     /// Compare the results of two runs
     Compare(CompareArgs),
     /// Write a self-contained HTML page for runs
@@ -166,6 +168,23 @@ pub struct CheckArgs {
     pub limit: Duration,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args)]
+pub struct GateTestArgs {
+    /// Only the kernels of this op
+    pub op: Option<String>,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Also gate this many random problems on every kernel that ships, where nothing may be found
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub clean: usize,
+    /// Gates side by side; as many as there are cores, at most eight, when not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub processes: Option<u16>,
+    /// Print one JSON object, with stable keys
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

@@ -1,11 +1,13 @@
 //! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bench_session;
 pub mod client;
 pub mod compare;
 pub mod evidence;
 pub mod gate;
+pub mod gate_test;
 pub mod in_place;
 pub mod interchange;
 pub mod peer;

@@ -5,6 +5,7 @@ pub mod check;
 pub mod compare;
 pub mod devices;
 pub mod export;
+pub mod gate_test;
 pub mod import;
 pub mod plan;
 pub mod predict;
@@ -48,14 +49,18 @@ pub fn tensor_device(name: Option<&str>, kernels: Option<&Path>, quiet: bool) ->
 
 /// Starts a worker process of this same program.
 pub fn start_worker(device: &Device, kernels: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Worker, Failure> {
+    Ok(Worker::start(worker_command(device, kernels, stop)?)?)
+}
+
+/// How a worker of this same program is started.
+pub fn worker_command(
+    device: &Device,
+    kernels: Option<&Path>,
+    stop: Arc<AtomicBool>,
+) -> Result<WorkerCommand, Failure> {
     let kernels = kernels.map(std::path::absolute).transpose()?;
-    Ok(Worker::start(WorkerCommand {
-        program: std::env::current_exe()?,
-        args: vec!["__worker".to_string()],
-        device: device.id().to_string(),
-        kernels,
-        stop,
-    })?)
+    let (program, args) = (std::env::current_exe()?, vec!["__worker".to_string()]);
+    Ok(WorkerCommand { program, args, device: device.id().to_string(), kernels, stop })
 }
 
 /// Says so where a piece of work cannot fit: the lab holds its operands twice at least.
