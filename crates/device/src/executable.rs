@@ -168,6 +168,19 @@ impl Executable {
         Ok(())
     }
 
+    /// Fills the workspace of its own, where it has one: a launch that reads there what an earlier
+    /// one left is then told from one that does not.
+    pub fn poison(&self, queue: &Queue, byte: u8) -> Result<()> {
+        match &self.body {
+            #[cfg(feature = "cuda")]
+            Body::Cuda(program) => program.workspace().map_or(Ok(()), |workspace| queue.fill(workspace, byte)),
+            _ => {
+                let _ = (queue, byte);
+                Ok(())
+            }
+        }
+    }
+
     /// The memory that a launch on `operands` touches. Scratch counts as written.
     pub(crate) fn access(&self, operands: &[Buffer]) -> Access {
         let region = |(b, n): (&Buffer, &usize)| Region { from: b.address(), to: b.address() + *n as u64 };

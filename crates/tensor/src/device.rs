@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Inner {
     pub raw: RawDevice,
     pub queue: Queue,
+    /// For what need not wait for the work on the other.
+    pub aside: Queue,
     pub dispatcher: Dispatcher,
     pub plans: PlanCache,
     copies_forbidden: AtomicBool,
@@ -57,6 +59,7 @@ impl Device {
         let dispatcher = Dispatcher::new(raw.clone(), Arc::new(catalogue), table);
         Ok(Device(Arc::new(Inner {
             queue: raw.queue(),
+            aside: raw.new_queue()?,
             raw,
             dispatcher,
             plans: PlanCache::default(),

@@ -119,6 +119,24 @@ impl Tensor {
         Arc::ptr_eq(&self.node, &other.node)
     }
 
+    /// Puts other elements in the buffer, beside the work that is on the device's queue and not
+    /// behind it. For tensors of [`Tensor::from_array`] that no work in flight uses; index tensors
+    /// must keep to the range that they had.
+    pub(crate) fn overwrite_aside(&self, array: &HostArray) -> Result<()> {
+        let fits = array.dtype() == self.dtype() && array.len() == self.layout.len();
+        let Some(buffer) = self.node.buffer().filter(|_| fits) else {
+            let reason = format!(
+                "{} {} elements in place of {} {}",
+                array.len(),
+                array.dtype(),
+                self.layout.len(),
+                self.dtype()
+            );
+            return Err(Error::Invalid { op: "overwrite", reason });
+        };
+        Ok(self.device().0.aside.write(buffer, 0, array.as_bytes())?)
+    }
+
     /// Whether the elements are computed and on the device.
     pub fn is_realized(&self) -> bool {
         self.node.buffer().is_some()

@@ -91,6 +91,12 @@ impl CudaProgram {
         buffers.map(|b| Region { from: b.address(), to: b.address() + b.bytes() as u64 })
     }
 
+    /// Memory of its own that no launch may find as another left it. The counters are not part of
+    /// it: each launch leaves them at zero for the next.
+    pub fn workspace(&self) -> Option<&Buffer> {
+        self.scratch_memory.workspace.as_ref()
+    }
+
     pub fn log(&self) -> &str {
         &self.module.log
     }

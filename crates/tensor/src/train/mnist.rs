@@ -12,7 +12,7 @@ use crate::nn::{self, Activation, Mode, Module, Sequential};
 use crate::optim::{Optimizer, Schedule, Sgd};
 use crate::replay::{Replay, Tally, Traced};
 use crate::tensor::Tensor;
-use kernelsmith_core::DType;
+use kernelsmith_core::{DType, HostArray};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -59,7 +59,6 @@ pub type Confusion = [[usize; CLASSES]; CLASSES];
 /// A network in training.
 pub struct Trainer {
     options: Options,
-    device: Device,
     network: Sequential,
     test_images: Tensor,
     test_labels: Vec<u8>,
@@ -67,15 +66,25 @@ pub struct Trainer {
     parameters: usize,
     train_len: usize,
     done: usize,
-    /// The next epoch's order: made while the device is busy with this one.
-    next: Vec<i32>,
+    /// Order and rates of this epoch and the next, in turn: the next one's are made and uploaded
+    /// while the device is busy with this one.
+    inputs: [[Tensor; 2]; 2],
     replay: Replay,
 }
 
-/// Pixels of a split as normalised f32 `[n, 784]`, on the device.
+/// Pixels of a split as bytes `[n, 784]`, on the device.
+fn pixels_of(pixels: &[u8], device: &Device) -> Result<Tensor> {
+    Tensor::from_vec(pixels.to_vec(), &[pixels.len() / PIXELS, PIXELS], device)
+}
+
+/// Pixels as normalised f32.
+fn normalised(bytes: &Tensor) -> Result<Tensor> {
+    bytes.cast(DType::F32)?.mul(1.0 / (255.0 * PIXEL_DEVIATION))?.sub(PIXEL_MEAN / PIXEL_DEVIATION)
+}
+
+/// Pixels of a split as normalised f32 `[n, 784]`, computed.
 fn images(pixels: &[u8], device: &Device) -> Result<Tensor> {
-    let bytes = Tensor::from_vec(pixels.to_vec(), &[pixels.len() / PIXELS, PIXELS], device)?;
-    let scaled = bytes.cast(DType::F32)?.mul(1.0 / (255.0 * PIXEL_DEVIATION))?.sub(PIXEL_MEAN / PIXEL_DEVIATION)?;
+    let scaled = normalised(&pixels_of(pixels, device)?)?;
     scaled.realize()?;
     Ok(scaled)
 }
@@ -109,12 +118,17 @@ impl Trainer {
         let mut network = network(seed, device)?;
         let parameters: Vec<Tensor> = nn::parameters(&mut network)?.into_iter().map(|(_, t)| t).collect();
         let state: Vec<Tensor> = parameters.iter().cloned().chain(optimizer.start(&parameters)?).collect();
-        let (train_images, train_labels) = (images(&data.train.images, device)?, labels(&data.train, device)?);
+        let (pixels, train_labels) = (pixels_of(&data.train.images, device)?, labels(&data.train, device)?);
         let batches = data.train.len() / batch;
-        let order = Tensor::from_vec(order_of(data.train.len(), &options, 0), &[batches * batch], device)?;
-        let rates = Tensor::zeros(&[batches], DType::F32, device)?;
-        let replay = Replay::record(device, &state, &[order, rates], |state, inputs| {
-            let images = train_images.index_select(0, &inputs[0])?;
+        let upload = || -> Result<[Tensor; 2]> {
+            let [order, rates] = inputs_of(data.train.len(), &options, 0);
+            let order = Tensor::from_array(&order, &[batches * batch], device)?;
+            Ok([order, Tensor::from_array(&rates, &[batches], device)?])
+        };
+        let inputs = [upload()?, upload()?];
+        let replay = Replay::record(device, &state, &inputs[0], |state, inputs| {
+            // Bytes are a quarter of what is shuffled.
+            let images = normalised(&pixels.index_select(0, &inputs[0])?)?;
             let labels = train_labels.index_select(0, &inputs[0])?;
             let mut state = state.to_vec();
             let mut logits = Vec::with_capacity(batches);
@@ -131,9 +145,8 @@ impl Trainer {
             Ok(Traced { state, outputs: vec![logits.cross_entropy_rows(&labels)?.mean(&[])?] })
         })?;
         Ok(Trainer {
-            next: order_of(data.train.len(), &options, 0),
+            inputs,
             options,
-            device: device.clone(),
             network,
             test_images: images(&data.test.images, device)?,
             test_labels: data.test.labels.clone(),
@@ -163,16 +176,12 @@ impl Trainer {
     /// # Errors
     /// What launching or reading fails with.
     pub fn train(&mut self) -> Result<f64> {
-        let Options { batch, epochs, rate, .. } = self.options;
-        let batches = self.train_len / batch;
-        let order = std::mem::take(&mut self.next);
-        let schedule = Schedule::Cosine { rate, steps: epochs * batches };
-        let rates = (0..batches).map(|i| schedule.rate(self.done * batches + i) as f32).collect();
-        let order = Tensor::from_vec(order, &[batches * batch], &self.device)?;
-        let rates = Tensor::from_vec::<f32>(rates, &[batches], &self.device)?;
-        self.replay.run(&[order, rates])?;
+        self.replay.run(&self.inputs[self.done % 2])?;
         self.done += 1;
-        self.next = order_of(self.train_len, &self.options, self.done);
+        let next = inputs_of(self.train_len, &self.options, self.done);
+        for (tensor, array) in self.inputs[self.done % 2].iter().zip(&next) {
+            tensor.overwrite_aside(array)?;
+        }
         self.replay.outputs()[0].to_scalar()
     }
 
@@ -224,6 +233,15 @@ fn order_of(images: usize, options: &Options, epoch: usize) -> Vec<i32> {
     let mut order = permutation(images, options.seed.wrapping_add(epoch as u64));
     order.truncate(images / options.batch * options.batch);
     order
+}
+
+/// What an epoch's replay takes: the order of the images and each step's rate.
+fn inputs_of(images: usize, options: &Options, epoch: usize) -> [HostArray; 2] {
+    let Options { batch, epochs, rate, .. } = *options;
+    let batches = images / batch;
+    let schedule = Schedule::Cosine { rate, steps: epochs * batches };
+    let rates: Vec<f32> = (0..batches).map(|i| schedule.rate(epoch * batches + i) as f32).collect();
+    [HostArray::I32(order_of(images, options, epoch)), HostArray::F32(rates)]
 }
 
 /// One batch: the new parameters with the optimiser's new state, and what the network said of it.
