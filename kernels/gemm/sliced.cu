@@ -153,10 +153,10 @@ struct LanePlace {
     }
 };
 
-// The output of a slot.
-struct Output {
+// The output that a slot holds.
+struct Slot {
     int row, col;
-    __device__ __forceinline__ explicit Output(int slot) {
+    __device__ __forceinline__ explicit Slot(int slot) {
         LanePlace lane(slot % 32);
         int i = lane.k * PER_LANE + slot / 32;
         row = SliceA::place(i / TN, lane.m);
@@ -252,7 +252,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         const Matrix<const T>& from = x < NEAR_C ? c : inputs[x - NEAR_C];
 #pragma unroll 1
         for (int o = threadIdx.x; o < SHARE; o += BLOCK_THREADS) {
-            Output at(rank * SHARE + o);
+            Slot at(rank * SHARE + o);
             int row = row0 + at.row, col = col0 + at.col;
             float* to = near + x * OUTPUTS + at.row * BN + at.col;
             if (row < m && col < n) copy_async<4>(shared_address(to), from.at(z, row, col), 4);
@@ -342,7 +342,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         } else {
             sum = block_sum(o);
         }
-        Output at(rank * SHARE + o);
+        Slot at(rank * SHARE + o);
         int row = row0 + at.row, col = col0 + at.col;
         if (row < m && col < n) *d.at(z, row, col) = from_acc(finish(sum, alpha, beta, near_c, near_e, z, row, col));
     }
