@@ -129,62 +129,46 @@ struct Slice {
 using SliceA = Slice<A_CONTIGUOUS, (int)A_VEC, BM, LANES_M, TM>;
 using SliceB = Slice<B_CONTIGUOUS, (int)B_VEC, BN, LANES_N, TN>;
 constexpr int STAGE = SliceA::FLOATS + SliceB::FLOATS;
-// What a lane is left with when its group has shared out the sums. A warp's partial tile replaces its ring:
-// slot i * 32 + lane is the i-th of a lane's, so that no two lanes meet in a bank.
-constexpr int PER_LANE = TM * TN / LANES_K;
-constexpr int RING = STAGES * STAGE > OUTPUTS ? STAGES * STAGE : OUTPUTS;
+// One column of padding: neither rows nor columns of a partial tile lie in one bank.
+constexpr int PARTIAL = BN + 1;
+// A warp's partial tile replaces its ring.
+constexpr int LEAST = (BM * PARTIAL + QUAD - 1) / QUAD * QUAD, RING = STAGES * STAGE > LEAST ? STAGES * STAGE : LEAST;
 // Whether a second block like this one would not fit beside it. Then blocks of the next launch that come
 // early only stand in the way of what else runs: they are let in once the last values are here.
-constexpr bool ALONE = (WARPS * RING + 5 * OUTPUTS) * 4 > 227 * 1024 / 2;
+constexpr bool ALONE = (WARPS * RING + 5 * SHARE) * 4 > 227 * 1024 / 2;
 
-// What the epilogue reads, for the outputs that this block stores, as [BM][BN]: C and the first inputs.
+// What the epilogue reads, for the outputs that this block stores, in their order: C and the first inputs.
 constexpr int NEAR_C = HAS_BETA ? 1 : 0;
 constexpr int INPUTS = (int)(sizeof(Epilogue) / sizeof(Matrix<const T>));
 constexpr int NEAR_INPUTS = smaller(INPUTS, 3);
 
-// Bits of a lane, from the lowest: one of m, one of n, the rest of m, of n, k.
-struct LanePlace {
-    int m, n, k;
-    __device__ __forceinline__ explicit LanePlace(int lane) {
-        int upper = lane / 4;
-        m = lane % 2 + 2 * (upper % (LANES_M / 2));
-        n = lane / 2 % 2 + 2 * (upper / (LANES_M / 2) % (LANES_N / 2));
-        k = lane / (LANES_M * LANES_N);
-    }
-};
+__device__ __forceinline__ int output_row(int o) { return D_INNER == 1 ? o % BM : o / BN; }
+__device__ __forceinline__ int output_col(int o) { return D_INNER == 1 ? o / BM : o % BN; }
 
-// The output that a slot holds.
-struct Slot {
-    int row, col;
-    __device__ __forceinline__ explicit Slot(int slot) {
-        LanePlace lane(slot % 32);
-        int i = lane.k * PER_LANE + slot / 32;
-        row = SliceA::place(i / TN, lane.m);
-        col = SliceB::place(i % TN, lane.n);
-    }
-};
-
-// A copy in shared memory as a view that takes places in the whole matrix. As a number, so that the compiler
-// does no arithmetic on addresses outside of shared memory.
-__device__ __forceinline__ Matrix<const T> near_view(const float* copy, int row0, int col0) {
+// The same view of the copy in shared memory, which holds output `first` at its beginning. As a number, so
+// that the compiler does no arithmetic on addresses outside of shared memory.
+__device__ __forceinline__ Matrix<const T> near_view(const float* copy, int first, int row0, int col0) {
+    long long row_stride = D_INNER == 1 ? 1 : BN, col_stride = D_INNER == 1 ? BM : 1;
     unsigned long long address = reinterpret_cast<unsigned long long>(copy);
-    address -= ((long long)row0 * BN + col0) * 4;
+    address -= (first + row0 * row_stride + col0 * col_stride) * 4;
     asm volatile("" : "+l"(address));
-    return {reinterpret_cast<const T*>(address), 0, BN, 1};
+    return {reinterpret_cast<const T*>(address), 0, row_stride, col_stride};
 }
 
-// Adds up over the groups of lanes. An exchange halves what a lane holds: outputs lane_k * PER_LANE and on are
-// left, at the beginning of acc.
+// Adds up over the groups of lanes. An exchange halves what a lane holds; the return value is which of its
+// outputs are left, at the beginning of acc.
 template <int GROUPS, int HALF>
-__device__ __forceinline__ void share_out(float (&acc)[TM * TN], int lane_k) {
-    if constexpr (GROUPS > 0) {
+__device__ __forceinline__ int share_out(float (&acc)[TM * TN], int lane_k) {
+    if constexpr (GROUPS == 0) {
+        return 0;
+    } else {
         bool high = lane_k & GROUPS;
 #pragma unroll
         for (int i = 0; i < HALF; ++i) {
             float sent = high ? acc[i] : acc[i + HALF], kept = high ? acc[i + HALF] : acc[i];
             acc[i] = kept + __shfl_xor_sync(0xffffffffu, sent, GROUPS * LANES_M * LANES_N);
         }
-        share_out<GROUPS / 2, HALF / 2>(acc, lane_k);
+        return (high ? HALF : 0) + share_out<GROUPS / 2, HALF / 2>(acc, lane_k);
     }
 }
 
@@ -203,14 +187,18 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
          Acc beta, Epilogue e) {
     extern __shared__ __align__(16) unsigned char shared_memory[];
     float* rings = reinterpret_cast<float*>(shared_memory);
-    float* near = rings + WARPS * RING;                // [NEAR_C + NEAR_INPUTS][BM][BN]
-    float* gathered = near + 4 * OUTPUTS;              // [CLUSTER][SHARE]
+    float* near = rings + WARPS * RING;                // [NEAR_C + NEAR_INPUTS][SHARE]
+    float* gathered = near + 4 * SHARE;                // [CLUSTER][SHARE]
 
     if constexpr (!ALONE) launch_next();
     if constexpr (CLUSTER > 1) cluster_arrive();
 
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
-    LanePlace place(lane);
+    // Bits of a lane, from the lowest: one of m, one of n, the rest of m, of n, k.
+    int upper = lane / 4;
+    int lane_m = lane % 2 + 2 * (upper % (LANES_M / 2));
+    int lane_n = lane / 2 % 2 + 2 * (upper / (LANES_M / 2) % (LANES_N / 2));
+    int lane_k = lane / (LANES_M * LANES_N);
 
     int rank = (int)blockIdx.x % CLUSTER;
     int row0 = (int)blockIdx.x / CLUSTER * BM, col0 = (int)blockIdx.y * BN;
@@ -252,17 +240,15 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         const Matrix<const T>& from = x < NEAR_C ? c : inputs[x - NEAR_C];
 #pragma unroll 1
         for (int o = threadIdx.x; o < SHARE; o += BLOCK_THREADS) {
-            Slot at(rank * SHARE + o);
-            int row = row0 + at.row, col = col0 + at.col;
-            float* to = near + x * OUTPUTS + at.row * BN + at.col;
-            if (row < m && col < n) copy_async<4>(shared_address(to), from.at(z, row, col), 4);
+            int row = row0 + output_row(rank * SHARE + o), col = col0 + output_col(rank * SHARE + o);
+            if (row < m && col < n) copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col), 4);
         }
     }
     copy_async_commit();
 
     float acc[TM * TN] = {};
-    const float* first_a = ring + SliceA::origin(place.m, place.k);
-    const float* first_b = ring + SliceA::FLOATS + SliceB::origin(place.n, place.k);
+    const float* first_a = ring + SliceA::origin(lane_m, lane_k);
+    const float* first_b = ring + SliceA::FLOATS + SliceB::origin(lane_n, lane_k);
     int slot = 0;
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
@@ -301,14 +287,17 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     __syncwarp();
     if constexpr (ALONE) launch_next();
 
-    share_out<LANES_K / 2, TM * TN / 2>(acc, place.k);
+    int first = share_out<LANES_K / 2, TM * TN / 2>(acc, lane_k);
 #pragma unroll
-    for (int i = 0; i < PER_LANE; ++i) ring[i * 32 + lane] = acc[i];
+    for (int i = 0; i < TM * TN / LANES_K; ++i) {
+        int row = SliceA::place((first + i) / TN, lane_m), col = SliceB::place((first + i) % TN, lane_n);
+        ring[row * PARTIAL + col] = acc[i];
+    }
     __syncthreads();
 
     // The warps, first slice first.
-    auto block_sum = [&](int slot) {
-        const float* from = rings + slot;
+    auto block_sum = [&](int o) {
+        const float* from = rings + output_row(o) * PARTIAL + output_col(o);
         float sum = from[0];
 #pragma unroll
         for (int w = 1; w < WARPS; ++w) sum += from[w * RING];
@@ -327,11 +316,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     }
 
     Matrix<const T> near_c = c;
-    if constexpr (NEAR_C > 0) near_c = near_view(near, row0, col0);
+    if constexpr (NEAR_C > 0) near_c = near_view(near, rank * SHARE, row0, col0);
     Epilogue near_e = e;
 #pragma unroll
     for (int x = 0; x < NEAR_INPUTS; ++x) {
-        reinterpret_cast<Matrix<const T>*>(&near_e)[x] = near_view(near + (NEAR_C + x) * OUTPUTS, row0, col0);
+        reinterpret_cast<Matrix<const T>*>(&near_e)[x] =
+            near_view(near + (NEAR_C + x) * SHARE, rank * SHARE, row0, col0);
     }
 #pragma unroll 2
     for (int o = threadIdx.x; o < SHARE; o += BLOCK_THREADS) {
@@ -342,8 +332,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         } else {
             sum = block_sum(o);
         }
-        Slot at(rank * SHARE + o);
-        int row = row0 + at.row, col = col0 + at.col;
+        int row = row0 + output_row(rank * SHARE + o), col = col0 + output_col(rank * SHARE + o);
         if (row < m && col < n) *d.at(z, row, col) = from_acc(finish(sum, alpha, beta, near_c, near_e, z, row, col));
     }
 }

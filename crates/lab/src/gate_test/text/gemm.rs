@@ -566,7 +566,7 @@ pub static MUTATIONS: &[Mutation] = &[
         class: Class::Epilogue,
         problem: "m=100,n=72,k=204,dtype=f32,layout=nt,epilogue=bias+relu",
         config: None,
-        find: "copy_async<4>(shared_address(to), from.at(z, row, col), 4);",
-        replace: "copy_async<4>(shared_address(to), from.at(z, row, col - col0), 4);",
+        find: "copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col), 4);",
+        replace: "copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col - col0), 4);",
     },
 ];

@@ -55,7 +55,7 @@ pub static MUTATIONS: &[Mutation] = &[
         name: "one_before_the_last_finishes",
         class: Class::Race,
         // More blocks than run at once: the last one of a sum begins long after the one before it.
-        problem: "m=1000,n=1000,k=520,dtype=f32,layout=nt",
+        problem: "m=640,n=570,k=520,dtype=f32,layout=nt",
         config: Some(&[("BM", 64), ("BN", 64), ("BK", 16), ("TM", 4), ("TN", 4), ("SPLIT_K", 4)]),
         find: "== (unsigned)splits - 1;",
         replace: "== (unsigned)splits - 2;",
