@@ -77,7 +77,7 @@ impl std::fmt::Display for Trick {
 }
 
 /// Sets of more bytes than this get fewer looks: fresh numbers for them take long.
-const LARGE_SET: usize = 64 << 20;
+pub const LARGE_SET: usize = 64 << 20;
 /// Fresh inputs that take this much longer than known ones were not computed with before.
 const SLOWER: f64 = 3.0;
 
