@@ -51,6 +51,6 @@ pub(super) use blocks_source;
 /// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
     let ops = [super::gemm::KERNELS, super::map::KERNELS, super::reduce::KERNELS, super::row::KERNELS];
-    let rest = [super::gather::KERNELS, super::spin::KERNELS, super::faults::KERNELS];
+    let rest = [super::gather::KERNELS, super::spin::KERNELS, super::slowed::KERNELS, super::faults::KERNELS];
     ops.into_iter().chain(rest).flatten().find(|e| e.name == name)
 }
