@@ -10,7 +10,7 @@ mod panel;
 mod plot;
 mod results;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod summary;
 
 use crate::evidence::Record;

@@ -1,15 +1,20 @@
 //! One file a command.
 
 pub mod bench;
+pub mod bisect;
 pub mod check;
 pub mod compare;
 pub mod devices;
 pub mod export;
+pub mod history;
 pub mod import;
+pub mod log;
 pub mod plan;
 pub mod predict;
+pub mod regress;
 pub mod replay;
 pub mod report;
+pub mod sensitivity;
 pub mod train;
 pub mod tune;
 pub mod variants;
@@ -20,7 +25,7 @@ use kernelsmith_lab::client::{Worker, WorkerCommand};
 use kernelsmith_lab::work::Work;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -48,14 +53,33 @@ pub fn tensor_device(name: Option<&str>, kernels: Option<&Path>, quiet: bool) ->
 
 /// Starts a worker process of this same program.
 pub fn start_worker(device: &Device, kernels: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Worker, Failure> {
+    start_program(&std::env::current_exe()?, device, kernels, stop)
+}
+
+/// Starts a worker process of a `smith` that may be another one.
+pub fn start_program(
+    program: &Path,
+    device: &Device,
+    kernels: Option<&Path>,
+    stop: Arc<AtomicBool>,
+) -> Result<Worker, Failure> {
     let kernels = kernels.map(std::path::absolute).transpose()?;
-    Ok(Worker::start(WorkerCommand {
-        program: std::env::current_exe()?,
+    let started = Worker::start(WorkerCommand {
+        program: program.to_path_buf(),
         args: vec!["__worker".to_string()],
         device: device.id().to_string(),
         kernels,
         stop,
-    })?)
+    });
+    Ok(started.map_err(|e| format!("{}: {e}", program.display()))?)
+}
+
+/// A flag that Ctrl-C sets, for work that ends by itself when it is.
+pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    Ok(stop)
 }
 
 /// Says so where a piece of work cannot fit: the lab holds its operands twice at least.

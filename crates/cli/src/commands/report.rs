@@ -32,10 +32,18 @@ pub fn load(folder: &Path) -> Result<report::Run, Failure> {
     Ok(report::Run { name, records: contents.records })
 }
 
-/// The newest folder with evidence; names start with the time.
-fn newest(root: &Path) -> Result<PathBuf, Failure> {
+/// The folders with evidence below a folder, by name; names start with the time.
+pub fn all_below(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(root).map_err(|e| format!("{}: {e}; name a run folder", root.display()))?;
     let holds = |p: &PathBuf| p.join(evidence::FILE).exists() || p.join(format!("{}.gz", evidence::FILE)).exists();
-    let found = entries.flatten().map(|e| e.path()).filter(holds).max();
-    found.ok_or_else(|| format!("{}: no run with evidence; name a run folder", root.display()).into())
+    let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(holds).collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(format!("{}: no run with evidence; name a run folder", root.display()).into());
+    }
+    Ok(found)
+}
+
+fn newest(root: &Path) -> Result<PathBuf, Failure> {
+    Ok(all_below(root)?.pop().unwrap_or_default())
 }

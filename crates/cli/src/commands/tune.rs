@@ -65,6 +65,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         version: env!("CARGO_PKG_VERSION").to_string(),
         git_commit,
         git_dirty,
+        git_branch: provenance::branch(),
         host: provenance::host(),
         timer: worker.timer.clone(),
         spec: spec.name.clone(),

@@ -1,7 +1,7 @@
 //! A run's records joined: which race, gate, candidates and gaps stand behind each result.
 
 use super::Run;
-use crate::evidence::{CandidateRecord, GapRecord, GateRecord, RaceRecord, Record, ResultRecord, Session};
+use crate::evidence::{AuditRecord, CandidateRecord, GapRecord, GateRecord, RaceRecord, Record, ResultRecord, Session};
 use std::collections::{BTreeMap, HashMap};
 
 /// A record and its line in the evidence file, counted from 1.
@@ -57,6 +57,7 @@ pub struct Index<'a> {
     pub candidates: Vec<Lined<'a, CandidateRecord>>,
     pub gaps: Vec<Lined<'a, GapRecord>>,
     pub rows: Vec<Row<'a>>,
+    pub audits: Vec<Lined<'a, AuditRecord>>,
 }
 
 /// Figures of one timing mode over the results that no later one supersedes.
@@ -76,6 +77,7 @@ impl<'a> Index<'a> {
         let mut candidates = Vec::new();
         let mut gaps = Vec::new();
         let mut results = Vec::new();
+        let mut audits = Vec::new();
         let mut about: HashMap<(&str, &str), About> = HashMap::new();
         for (i, record) in run.records.iter().enumerate() {
             let line = i + 1;
@@ -91,6 +93,7 @@ impl<'a> Index<'a> {
                 }
                 // How the search chose is no result.
                 Record::Search(_) => {}
+                Record::Audit(record) => audits.push(Lined { line, record }),
                 Record::Gate(record) => {
                     about.entry((&record.op, &record.problem)).or_default().gates.push(Lined { line, record });
                 }
@@ -114,7 +117,7 @@ impl<'a> Index<'a> {
                 Row::new(*lined, (latest != lined.line).then_some(latest), about)
             })
             .collect();
-        Index { number, name: &run.name, records: run.records.len(), sessions, candidates, gaps, rows }
+        Index { number, name: &run.name, records: run.records.len(), sessions, candidates, gaps, rows, audits }
     }
 
     /// The device of the run, from its sessions or else from its results.

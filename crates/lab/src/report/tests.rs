@@ -100,6 +100,7 @@ fn hostile_text_is_shown_and_never_run() {
                 (r.op, r.problem) = (HOSTILE.into(), HOSTILE.into());
                 r.contenders.iter_mut().for_each(|c| (c.candidate, c.role) = (HOSTILE.into(), HOSTILE.into()));
             }
+            Record::Audit(a) => (a.op, a.problem, a.why) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into()),
             Record::Result(r) => {
                 (r.op, r.problem, r.verdict) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
                 (r.candidate, r.baseline) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
