@@ -20,6 +20,8 @@ pub enum Command {
     Variants(VariantsArgs),
     /// Find the fastest right candidate for each problem of a spec
     Tune(TuneArgs),
+    /// How far is what dispatch picks from the best candidate, on problems that it may never have seen?
+    Audit(AuditArgs),
     /// Time one candidate beside the vendor's best, paired and interleaved
     Bench(BenchArgs),
     /// Put candidates through the full gate
@@ -121,9 +123,38 @@ pub struct TuneArgs {
     /// Longest a candidate may take
     #[arg(long, value_parser = duration, default_value = "30s")]
     pub limit: Duration,
+    /// Serve the report on this machine's loopback address while the sweep runs; any free port when
+    /// none is named
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub live: Option<u16>,
     /// Leave the tuned table in the platform's data folder as it is
     #[arg(long)]
     pub no_install: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct AuditArgs {
+    /// Ops to audit; all of the spec's when none is given
+    pub op: Vec<String>,
+    /// A spec file, or the name of a built-in one
+    #[arg(long)]
+    pub spec: String,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Time for the whole audit, as 90s or 5m; the spec's when not given
+    #[arg(long, value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Folder for the run; runs/<time>-<device>-audit-<spec> when not given. What it holds already is kept
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Seed of the search
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Longest a candidate may take
+    #[arg(long, value_parser = duration, default_value = "30s")]
+    pub limit: Duration,
     #[command(flatten)]
     pub common: Common,
 }
@@ -310,6 +341,12 @@ pub struct LogArgs {
 pub struct ReportArgs {
     /// Run folders; the newest below runs/ when none is given
     pub runs: Vec<PathBuf>,
+    /// All runs below runs/
+    #[arg(long, conflicts_with = "runs")]
+    pub all: bool,
+    /// The log, which knows what races said of a step; log.jsonl beside the first run when not given
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// File to write; report.html in the first run's folder when not given
     #[arg(long, short)]
     pub out: Option<PathBuf>,

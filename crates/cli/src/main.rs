@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod output;
+mod screen;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Devices(a) => commands::devices::run(a),
         Command::Variants(a) => commands::variants::run(a),
         Command::Tune(a) => commands::tune::run(a),
+        Command::Audit(a) => commands::audit::run(a),
         Command::Bench(a) => commands::bench::run(a),
         Command::Check(a) => commands::check::run(a),
         Command::Compare(a) => commands::compare::run(a),

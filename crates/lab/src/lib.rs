@@ -1,6 +1,7 @@
 //! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bench_session;
 pub mod client;
 pub mod compare;
@@ -9,6 +10,7 @@ pub mod gate;
 pub mod history;
 pub mod interchange;
 pub mod lines;
+pub mod live;
 pub mod peer;
 pub mod protocol;
 pub mod provenance;

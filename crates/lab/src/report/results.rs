@@ -7,7 +7,7 @@ use super::plot::{Ratios, candidate, wrapping};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
-pub fn section(indexes: &[Index]) -> Markup {
+pub fn section(indexes: &[Index], many: bool) -> Markup {
     let rows = || indexes.iter().flat_map(|index| &index.rows);
     let ratios = Ratios::over(rows().map(|row| row.result));
     let modes: BTreeSet<&str> = rows().map(|row| row.result.mode.as_str()).collect();
@@ -18,6 +18,7 @@ pub fn section(indexes: &[Index]) -> Markup {
             @if rows().next().is_none() {
                 p.quiet { "No results yet." }
             } @else {
+                @if many { p.note { "The newest result of each problem, mode and device; older ones are in the " a href="#history-title" { "history" } "." } }
                 (controls(indexes, &modes, &verdicts))
                 div.scroll {
                     table.results #results {
@@ -40,7 +41,7 @@ fn controls(indexes: &[Index], modes: &BTreeSet<&str>, verdicts: &BTreeSet<&str>
             @if indexes.len() > 1 {
                 label { span { "Run" } select data-filter="run" {
                     option value="" { "All runs" }
-                    @for index in indexes { option value=(index.number) { (index.name) } }
+                    @for index in indexes.iter().filter(|index| !index.rows.is_empty()) { option value=(index.number) { (index.name) } }
                 } }
             }
             label { span { "Mode" } select data-filter="mode" {
