@@ -8,11 +8,15 @@ use kernelsmith_lab::evidence::*;
 pub struct Figure<'a> {
     pub problem: &'a str,
     pub us: f64,
+    pub candidate: &'a str,
 }
 
-/// Writes a run folder below `work`, made at `time`. Returns its path.
-pub fn write_run(place: &Place, name: &str, time: &str, figures: &[Figure]) -> String {
-    let mut records = vec![Record::Session(session(time))];
+/// The device that made-up runs are of, unless a test needs this machine's.
+pub const DEVICE: &str = "a device";
+
+/// Writes a run folder below `work`, made at `time` on `device`. Returns its path.
+pub fn write_run(place: &Place, name: &str, time: &str, device: &str, figures: &[Figure]) -> String {
+    let mut records = vec![Record::Session(session(time, device))];
     for figure in figures {
         records.extend(figure_records(figure));
     }
@@ -21,10 +25,10 @@ pub fn write_run(place: &Place, name: &str, time: &str, figures: &[Figure]) -> S
     name.to_string()
 }
 
-fn session(time: &str) -> Session {
+fn session(time: &str, device: &str) -> Session {
     let facts = DeviceFacts {
         target: Target::Cpu,
-        name: "a device".to_string(),
+        name: device.to_string(),
         driver: "1".to_string(),
         toolchain: "2".to_string(),
         ..DeviceFacts::h200()
@@ -60,7 +64,7 @@ fn figure_records(figure: &Figure) -> Vec<Record> {
         problem: problem.clone(),
         mode: "cold".to_string(),
         contenders: vec![
-            contender("ours", "candidate", figure.us),
+            contender(figure.candidate, "candidate", figure.us),
             contender("theirs", "baseline", 12.0),
             contender("theirs", "control", 12.0),
         ],
@@ -77,8 +81,8 @@ fn figure_records(figure: &Figure) -> Vec<Record> {
     let result = ResultRecord {
         op,
         problem,
-        device: "a device".to_string(),
-        candidate: Some("ours".to_string()),
+        device: DEVICE.to_string(),
+        candidate: Some(figure.candidate.to_string()),
         mode: "cold".to_string(),
         us: Some(figure.us),
         gflops: Some(1.0),
