@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gather(const __grid_consta
             Index i = smaller(start + u * THREADS, total - 1), r = a.vectors.divide(i), w = i - r * a.vectors.value;
             pieces[u] = piece(a, r, w, size);
             if (is_whole(a, w)) {
-                load_lanes<PIECE, false>(x[u], a.array<X>() + pieces[u].from, (long long)a.stride[X][DIM]);
+                load_lanes<PIECE>(x[u], a.array<X>() + pieces[u].from, (long long)a.stride[X][DIM]);
                 if (!pieces[u].found) {
 #pragma unroll
                     for (int j = 0; j < LANES; ++j) x[u].set(j, missing());

@@ -22,8 +22,8 @@
 #include "async_copy.cuh"
 
 constexpr int BLOCK_THREADS = WARPS * 32;
-constexpr int TM = BM * BN >= 256 && BM >= BN ? 8 : 4;
-constexpr int TN = BM * BN >= 256 && BM < BN ? 8 : 4;
+constexpr int TM = WIDE || (BM * BN >= 256 && BM >= BN) ? 8 : 4;
+constexpr int TN = WIDE || (BM * BN >= 256 && BM < BN) ? 8 : 4;
 constexpr int LANES_M = BM / TM;
 constexpr int LANES_N = BN / TN;
 constexpr int LANES_K = 32 / (LANES_M * LANES_N);
@@ -129,10 +129,13 @@ struct Slice {
 using SliceA = Slice<A_CONTIGUOUS, (int)A_VEC, BM, LANES_M, TM>;
 using SliceB = Slice<B_CONTIGUOUS, (int)B_VEC, BN, LANES_N, TN>;
 constexpr int STAGE = SliceA::FLOATS + SliceB::FLOATS;
-constexpr int RING = STAGES * STAGE;
 // One column of padding: neither rows nor columns of a partial tile lie in one bank.
 constexpr int PARTIAL = BN + 1;
-static_assert(BM * PARTIAL <= RING, "a warp's partial tile replaces its ring");
+// A warp's partial tile replaces its ring.
+constexpr int LEAST = (BM * PARTIAL + QUAD - 1) / QUAD * QUAD, RING = STAGES * STAGE > LEAST ? STAGES * STAGE : LEAST;
+// Whether a second block like this one would not fit beside it. Then blocks of the next launch that come
+// early only stand in the way of what else runs: they are let in once the last values are here.
+constexpr bool ALONE = (WARPS * RING + 5 * SHARE) * 4 > 227 * 1024 / 2;
 
 // What the epilogue reads, for the outputs that this block stores, in their order: C and the first inputs.
 constexpr int NEAR_C = HAS_BETA ? 1 : 0;
@@ -169,6 +172,7 @@ __device__ __forceinline__ int share_out(float (&acc)[TM * TN], int lane_k) {
     }
 }
 
+__device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
@@ -186,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     float* near = rings + WARPS * RING;                // [NEAR_C + NEAR_INPUTS][SHARE]
     float* gathered = near + 4 * SHARE;                // [CLUSTER][SHARE]
 
-    asm volatile("griddepcontrol.launch_dependents;");
+    if constexpr (!ALONE) launch_next();
     if constexpr (CLUSTER > 1) cluster_arrive();
 
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
@@ -278,6 +282,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     }
     copy_async_wait<0>();
     __syncwarp();
+    if constexpr (ALONE) launch_next();
 
     int first = share_out<LANES_K / 2, TM * TN / 2>(acc, lane_k);
 #pragma unroll

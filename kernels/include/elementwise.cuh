@@ -131,11 +131,8 @@ template <int I, int COUNT, int DIM>
 __device__ __forceinline__ void load_array(Lanes<typename Array<I>::Type, held<I, DIM>(COUNT)>& out, const Arrays& a,
                                            const Place& p) {
     constexpr int N = held<I, DIM>(COUNT), PIECE = smaller(Walk<I, DIM>::PIECE, N);
-    constexpr int BYTES = PIECE * (int)sizeof(typename Array<I>::Type);
-    // Through L1 what is used again, by other rows or by the neighbours of a narrow access.
-    constexpr bool KEEP = Array<I>::REUSED || N == 1 || (PIECE < N && BYTES < 16);
     long long stride = Walk<I, DIM>::STEP == 1 ? 1 : (long long)a.stride[I][DIM];
-    load_lanes<PIECE, KEEP>(out, a.array<I>() + p.offset[I], stride);
+    load_lanes<PIECE>(out, a.array<I>() + p.offset[I], stride);
 }
 
 template <int I, int DIM, int N>

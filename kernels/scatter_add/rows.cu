@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             matches &= matches - 1;
             if (whole) {
                 Lanes<typename Array<X>::Type, LANES> terms;
-                load_lanes<PIECE, false>(terms, from, (long long)a.stride[X][1]);
+                load_lanes<PIECE>(terms, from, (long long)a.stride[X][1]);
 #pragma unroll
                 for (int j = 0; j < LANES; ++j) sum[j] += widen<Acc>(terms.get(j));
             } else {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use kernelsmith_lab::timer::Mode;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,6 +179,12 @@ pub struct BenchArgs {
     /// A program to race against as well, as "python3 tools/peer_torch.py"
     #[arg(long, value_name = "COMMAND")]
     pub peer: Vec<String>,
+    /// Only this mode, cold or hot; both when not given
+    #[arg(long, value_parser = mode)]
+    pub mode: Option<Mode>,
+    /// Keep the evidence in this folder, which is made
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
     #[arg(long, env = "KERNELSMITH_DEVICE")]
     pub device: Option<String>,
     #[command(flatten)]
@@ -248,9 +255,9 @@ pub struct RegressArgs {
 
 #[derive(Args)]
 pub struct BisectArgs {
-    /// A commit where the measure was good
+    /// A commit where the measure was good, or a run of it
     pub good: String,
-    /// A later one where it is worse
+    /// A later one where it is worse, or a run of that
     pub bad: String,
     /// Shell command that builds a commit, run in its own worktree; none where nothing needs building
     #[arg(long, value_name = "COMMAND")]
@@ -484,6 +491,11 @@ pub struct PlanArgs {
 }
 
 /// `90s`, `5m`, `250ms`, `1h`.
+fn mode(text: &str) -> Result<Mode, String> {
+    let known = Mode::ALL.into_iter().find(|m| m.name() == text);
+    known.ok_or_else(|| format!("expected {}", Mode::ALL.map(Mode::name).join(" or ")))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let fail = || format!("`{text}` is not a time: expected a number above 0 with ms, s, m or h");
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(fail)?;

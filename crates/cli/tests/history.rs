@@ -224,6 +224,10 @@ fn bisect_names_the_commit() {
     assert_eq!(place.smith(&["log", "--log", "log.jsonl", "--json"]).expect(0).json()[0]["kind"], "culprit");
     let done = place.smith(&args).expect(0);
     assert!(done.stdout.contains("the first that is worse") && done.stdout.contains("number 4"), "{}", done.stdout);
+    // A run names the commit of its program.
+    let run = run(&place, "runs/before", &[(A, 10.0)]);
+    let done = place.smith(&["bisect", &run, "main", "--measure", "cat time"]);
+    done.refused(&["`0123456789abcdef` names no commit"]);
     let same = ["bisect", "main~5", "main~4", "--measure", "cat time", "--metric", "number"];
     let done = place.smith(&same).expect(1);
     assert!(done.stderr.contains("is not worse than"), "{}", done.stderr);

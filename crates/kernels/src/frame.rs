@@ -207,11 +207,6 @@ impl Frame {
         aligned.min(lanes).min(16 / a.dtype.bytes())
     }
 
-    /// Whether the array has elements that several points of the space read.
-    pub fn is_reused(&self, array: usize) -> bool {
-        self.shape.iter().zip(&self.arrays[array].strides).any(|(n, s)| *n > 1 && *s == 0)
-    }
-
     /// Number of constants and of seeds that the argument has room for.
     pub fn room(&self) -> (usize, usize) {
         (self.constants.len().max(1), self.seeds.len().max(1))

@@ -6,11 +6,12 @@ use crate::peer::{Peer, PeerError, PeerReport};
 use crate::timer::{Bench, HOT_SHARE, Mode, Sets, Timer, TimerError, floor_us};
 use crate::work::Work;
 use kernelsmith_core::Problem;
-use kernelsmith_core::inputs::hash;
+use kernelsmith_core::inputs::{Inputs, hash};
 use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_device::{Device, DeviceError, Executable};
 use kernelsmith_kernels::{Candidate, Catalogue};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,8 @@ pub struct BenchSession {
 
 struct State {
     work: Work,
-    fixtures: Vec<Fixture>,
+    /// Of the short gate; made when something is screened.
+    fixtures: OnceCell<Vec<Fixture>>,
     sets: Sets,
 }
 
@@ -120,14 +122,8 @@ impl BenchSession {
         }
         // Another problem's buffers are of other sizes: give them back first.
         self.device.trim();
-        let mut fixtures = Vec::new();
-        if let [problem] = work.steps() {
-            for family in gate::screen(problem) {
-                fixtures.push(Fixture::new(&self.device, problem, *family, OracleBudget::default(), false)?);
-            }
-        }
         let sets = Sets::new(&self.device, work)?;
-        self.state = Some(State { work: work.clone(), fixtures, sets });
+        self.state = Some(State { work: work.clone(), fixtures: OnceCell::new(), sets });
         Ok(())
     }
 
@@ -161,7 +157,12 @@ impl BenchSession {
         };
         out.detail = None;
         let mut error: f64 = 0.0;
-        for fixture in &state.fixtures {
+        if state.fixtures.get().is_none() {
+            let made = |f: &Inputs| Fixture::new(&self.device, problem, *f, OracleBudget::default(), false);
+            let fixtures = gate::screen(problem).iter().map(made).collect::<Result<Vec<_>, _>>()?;
+            let _ = state.fixtures.set(fixtures);
+        }
+        for fixture in state.fixtures.get().into_iter().flatten() {
             let outcome = fixture.check(&self.device, &executable);
             error = error.max(outcome.max_error_over_bound);
             if outcome.verdict != Verdict::Ok {

@@ -4,6 +4,8 @@
 //! it (`lines.rs`). Any other damage is an error that names file and line.
 
 use crate::lines::{self, Appender, Lines};
+use crate::provenance;
+use kernelsmith_device::Device;
 use kernelsmith_kernels::DeviceFacts;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -47,6 +49,28 @@ pub struct Session {
     pub budget_s: f64,
     /// Seed of the search.
     pub seed: u64,
+}
+
+impl Session {
+    /// What this process is and runs on, at this moment.
+    pub fn now(device: &Device, timer: TimerRecord, spec: &str, budget_s: f64, seed: u64) -> Session {
+        let (git_commit, git_dirty) = provenance::git();
+        Session {
+            time: provenance::now(),
+            device: device.id().to_string(),
+            facts: device.facts().clone(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            git_commit,
+            git_dirty,
+            git_branch: provenance::branch(),
+            host: provenance::host(),
+            timer,
+            spec: spec.to_string(),
+            budget_s,
+            seed,
+        }
+    }
 }
 
 /// The timer's self-test: kernels of known duration, as measured.

@@ -1,7 +1,7 @@
 //! `smith audit`.
 
 use super::report::load;
-use super::tune::{read_ops, same_run, session, siblings};
+use super::tune::{read_ops, same_run, siblings};
 use super::{Failure, check_fits, open_device, start_worker, stop_on_interrupt};
 use crate::Outcome;
 use crate::args::AuditArgs;
@@ -10,7 +10,7 @@ use crate::screen::Screen;
 use kernelsmith_device::Dispatcher;
 use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_lab::audit::mean_regret;
-use kernelsmith_lab::evidence::{AuditRecord, Record, Writer};
+use kernelsmith_lab::evidence::{AuditRecord, Record, Session, Writer};
 use kernelsmith_lab::provenance::{self, write_atomically};
 use kernelsmith_lab::report;
 use kernelsmith_lab::spec::Spec;
@@ -43,7 +43,8 @@ pub fn run(args: &AuditArgs) -> Result<Outcome, Failure> {
     same_run(&before.records, &spec, &device, &folder)?;
     let stop = stop_on_interrupt()?;
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), stop.clone())?;
-    writer.append(&Record::Session(session(&worker, &device, &spec.name, budget, args.seed)))?;
+    let opened = Session::now(&device, worker.timer.clone(), &spec.name, budget.as_secs_f64(), args.seed);
+    writer.append(&Record::Session(opened))?;
     let options = TuneOptions {
         budget,
         candidate_limit: args.limit,

@@ -9,7 +9,7 @@ use kernelsmith_device::{Device, Dispatcher};
 use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_kernels::{Candidate, Catalogue};
 use kernelsmith_lab::client::Worker;
-use kernelsmith_lab::evidence::{GapRecord, ResultRecord, Verdict};
+use kernelsmith_lab::evidence::{EvidenceError, GapRecord, Record, ResultRecord, Session, Verdict, Writer};
 use kernelsmith_lab::protocol::{Answer, Request};
 use kernelsmith_lab::race::{Finished, duel, gate_one};
 use kernelsmith_lab::spec::Spec;
@@ -17,13 +17,14 @@ use kernelsmith_lab::stats::median;
 use kernelsmith_lab::timer::Mode;
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
-    let problems = problems(args)?;
+    let (name, problems) = problems(args)?;
     let catalogue = catalogue(args.common.kernels.as_deref())?;
     let device = open_device(args.device.as_deref(), args.common.json)?;
     for problem in &problems {
@@ -32,6 +33,7 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     let table = TunedTable::load(device.facts(), TunedTable::user_folder().as_deref())?;
     let dispatcher = Dispatcher::new(device.clone(), Arc::new(catalogue.clone()), table);
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), Default::default())?;
+    let mut writer = args.run.as_ref().map(|folder| writer(folder, &device, &worker, &name)).transpose()?;
     let (mut results, mut all) = (Vec::new(), true);
     for problem in &problems {
         let candidate = match &args.candidate {
@@ -39,7 +41,8 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
             // What dispatch runs for the problem.
             None => dispatcher.executable(problem)?.candidate().clone(),
         };
-        let rows = bench(args, problem, candidate, &catalogue, &device, &mut worker)?;
+        let mut keep = |record: Record| writer.as_mut().map_or(Ok(()), |w| w.append(&record));
+        let rows = bench(args, problem, candidate, &catalogue, &device, &mut worker, &mut keep)?;
         all &= !rows.is_empty() && rows.iter().all(|r| r.us.is_some());
         if args.common.json {
             rows.iter().for_each(|r| json_line(&result_json(r)));
@@ -52,13 +55,25 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
     Ok(if all { Outcome::Done } else { Outcome::Failed })
 }
 
-fn problems(args: &BenchArgs) -> Result<Vec<Problem>, Failure> {
+/// Evidence of a bench: a folder of its own, for a race says nothing of what ran before it.
+fn writer(folder: &Path, device: &Device, worker: &Worker, name: &str) -> Result<Writer, Failure> {
+    let (mut writer, before) = Writer::open(folder)?;
+    if !before.records.is_empty() {
+        return Err(format!("{}: there is evidence in it; name a new folder", folder.display()).into());
+    }
+    writer.append(&Record::Session(Session::now(device, worker.timer.clone(), name, 0.0, 0)))?;
+    Ok(writer)
+}
+
+/// What is to be run, and its name.
+fn problems(args: &BenchArgs) -> Result<(String, Vec<Problem>), Failure> {
     let Some(spec) = &args.spec else {
         let problem = args.problem.as_deref().unwrap_or_default();
-        return Ok(vec![Problem::parse(args.op.as_deref().unwrap_or("gemm"), problem)?]);
+        return Ok(("bench".to_string(), vec![Problem::parse(args.op.as_deref().unwrap_or("gemm"), problem)?]));
     };
     let mut out = Vec::new();
-    for work in Spec::load(spec)?.work {
+    let Spec { name, work, .. } = Spec::load(spec)?;
+    for work in work {
         let [problem] = work.steps() else { continue };
         if args.op.as_deref().is_none_or(|op| op == problem.op()) {
             out.push(problem.clone());
@@ -67,7 +82,7 @@ fn problems(args: &BenchArgs) -> Result<Vec<Problem>, Failure> {
     if out.is_empty() {
         return Err(format!("{spec} has no single problems of {}", args.op.as_deref().unwrap_or("any op")).into());
     }
-    Ok(out)
+    Ok((name, out))
 }
 
 /// One problem in both modes; nothing where the gate says no.
@@ -78,6 +93,7 @@ fn bench(
     catalogue: &Catalogue,
     device: &Device,
     worker: &mut Worker,
+    keep: &mut dyn FnMut(Record) -> Result<(), EvidenceError>,
 ) -> Result<Vec<ResultRecord>, Failure> {
     let baselines = match args.vs.as_str() {
         "baseline" => vendors(problem, catalogue, device, worker)?,
@@ -85,6 +101,7 @@ fn bench(
     };
     // A time without a passed gate is not a result.
     let gate = gate_one(worker, problem, &candidate, LIMIT)?;
+    keep(Record::Gate(gate.clone()))?;
     if gate.verdict != Verdict::Ok {
         let detail = gate.detail.unwrap_or_default();
         eprintln!("smith: {problem}: {candidate} failed the gate: {} ({detail})", gate.verdict.name());
@@ -93,10 +110,10 @@ fn bench(
     let (_, gaps) = catalogue.capable(problem, device.facts())?;
     let work = Work::from(problem.clone());
     let (mut results, mut said) = (Vec::new(), Vec::new());
-    for mode in Mode::ALL {
+    for mode in args.mode.map_or(Mode::ALL.to_vec(), |m| vec![m]) {
         let against = baselines.iter().map(|b| vec![b.clone()]).collect();
         let steps = vec![candidate.clone()];
-        let Finished { mut result, notes, .. } = duel(worker, device, &work, steps, against, &args.peer, mode)?;
+        let Finished { record, mut result, notes } = duel(worker, device, &work, steps, against, &args.peer, mode)?;
         // A peer that stays out of one mode stays out of both.
         for note in notes.into_iter().filter(|note| !said.contains(note)).collect::<Vec<_>>() {
             eprintln!("smith: {problem}: {note}");
@@ -112,6 +129,8 @@ fn bench(
                 reason: g.reason.clone(),
             })
             .collect();
+        record.map_or(Ok(()), |race| keep(Record::Race(race)))?;
+        keep(Record::Result(result.clone()))?;
         results.push(result);
     }
     Ok(results)

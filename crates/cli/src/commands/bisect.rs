@@ -1,24 +1,27 @@
 //! `smith bisect`.
 
 use super::regress::judged_json;
+use super::report::load;
 use super::{Failure, stop_on_interrupt};
 use crate::Outcome;
 use crate::args::{Better, BisectArgs};
 use crate::output::{json_line, line};
+use kernelsmith_lab::evidence::Record;
 use kernelsmith_lab::history::bisect::{BisectError, Commit, Finding, Plan, bisect};
 use kernelsmith_lab::history::log::{self, Culprit, Entry};
 use kernelsmith_lab::history::paired::{Judged, Rules};
 use kernelsmith_lab::history::sides::Reading;
 use kernelsmith_lab::provenance;
 use serde_json::json;
+use std::path::Path;
 
 pub fn run(args: &BisectArgs) -> Result<Outcome, Failure> {
     let threshold = args.threshold;
     let rules = Rules { regress: threshold, warn: threshold / 2.0, half_width: threshold * 0.6, ..Rules::default() };
     let plan = Plan {
         repository: args.repository.clone(),
-        good: args.good.clone(),
-        bad: args.bad.clone(),
+        good: commit_of(&args.good)?,
+        bad: commit_of(&args.bad)?,
         build: args.build.clone(),
         measure: args.measure.clone(),
         reading: Reading::parse(&args.metric),
@@ -30,7 +33,7 @@ pub fn run(args: &BisectArgs) -> Result<Outcome, Failure> {
     };
     let found = match bisect(&plan, &mut |commit, finding| say(args.json, commit, finding)) {
         Ok(found) => found,
-        Err(error @ BisectError::NoDifference { .. }) => {
+        Err(error @ (BisectError::NoDifference { .. } | BisectError::Stopped(_))) => {
             eprintln!("smith: {error}");
             return Ok(Outcome::Failed);
         }
@@ -62,6 +65,22 @@ pub fn run(args: &BisectArgs) -> Result<Outcome, Failure> {
         log::append(path, &[Entry::Culprit(culprit)])?;
     }
     Ok(if found.commits.len() == 1 { Outcome::Done } else { Outcome::Failed })
+}
+
+/// A commit as it was named, or the one of the program that made a run.
+fn commit_of(text: &str) -> Result<String, Failure> {
+    let path = Path::new(text);
+    if !path.is_dir() {
+        return Ok(text.to_string());
+    }
+    let run = load(path)?;
+    let session = run.records.iter().rev().find_map(|r| if let Record::Session(s) = r { Some(s) } else { None });
+    let commit = session.and_then(|s| s.git_commit.clone());
+    let commit = commit.ok_or_else(|| format!("{text} does not say which commit it was made with; name a commit"))?;
+    if session.is_some_and(|s| s.git_dirty == Some(true)) {
+        eprintln!("{text}: its program had changes that are in no commit; going on with {commit}");
+    }
+    Ok(commit)
 }
 
 fn worse(j: &Judged) -> String {

@@ -12,7 +12,7 @@ use kernelsmith_lab::history::log::{self, Entry};
 use kernelsmith_lab::history::metric::{Metric, of_run};
 use kernelsmith_lab::history::paired::Judged;
 use kernelsmith_lab::history::regress::{Row, regress};
-use kernelsmith_lab::history::sides::Patience;
+use kernelsmith_lab::history::sides::{Patience, SideError};
 use kernelsmith_lab::provenance::write_atomically;
 use kernelsmith_lab::report::Run;
 use kernelsmith_lab::worker::catalogue;
@@ -101,12 +101,19 @@ fn confirm(args: &RegressArgs, file: &BaselineFile, path: &Path, run: &Run, rows
     let patience = Patience { budget: args.budget, stop: &stop };
     let mut asker = Confirmer { device: &device, catalogue: &catalogue, worker: &mut worker, before: before.as_mut() };
     let was = file.run.clone().unwrap_or_else(|| path.display().to_string());
-    let mut said = Vec::new();
     for i in 0..rows.len() {
         if !rows[i].is_suspect() || rows[i].confirmation.is_some() {
             continue;
         }
-        let answer = asker.ask(&rows[i], &patience)?;
+        let answer = match asker.ask(&rows[i], &patience) {
+            Ok(answer) => answer,
+            Err(SideError::Stopped) => {
+                eprintln!("smith: stopped; what was not raced stays as the runs say");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut said = Vec::new();
         // The numbers of one problem and mode are of one race.
         let key = rows[i].held.key.clone();
         let same = |r: &&mut Row| {
@@ -124,9 +131,9 @@ fn confirm(args: &RegressArgs, file: &BaselineFile, path: &Path, run: &Run, rows
             }
             row.confirm(answer.clone());
         }
-    }
-    if !said.is_empty() {
-        log::append(&args.log, &said)?;
+        if !said.is_empty() {
+            log::append(&args.log, &said)?;
+        }
     }
     Ok(())
 }

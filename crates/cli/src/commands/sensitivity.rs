@@ -8,11 +8,12 @@ use kernelsmith_core::Problem;
 use kernelsmith_device::{Device, DeviceId};
 use kernelsmith_lab::history::paired::{Call, Rules};
 use kernelsmith_lab::history::sensitivity::{Trial, trial, write_kernels};
-use kernelsmith_lab::history::sides::Patience;
+use kernelsmith_lab::history::sides::{Patience, SideError};
 use kernelsmith_lab::timer::Mode;
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
 use serde_json::json;
+use std::sync::atomic::Ordering;
 
 pub fn run(args: &SensitivityArgs) -> Result<Outcome, Failure> {
     // The planted kernel is one of the CPU's.
@@ -45,9 +46,13 @@ fn measure(
     let patience = Patience { budget: args.budget, stop: &stop };
     let rules = Rules::default();
     let mut trials: Vec<Trial> = Vec::new();
-    for _ in 0..args.trials {
+    'all: for _ in 0..args.trials {
         for planted in [0, args.slowdown] {
-            let t = trial(&mut worker, work, Mode::Cold, planted, &rules, &patience)?;
+            let t = match trial(&mut worker, work, Mode::Cold, planted, &rules, &patience) {
+                Ok(t) => t,
+                Err(SideError::Stopped) => break 'all,
+                Err(error) => return Err(error.into()),
+            };
             if args.json {
                 json_line(&json!({
                     "kind": "trial", "planted": f64::from(planted) / 100.0, "call": t.call.name(), "change": t.change,
@@ -65,6 +70,7 @@ fn measure(
             trials.push(t);
         }
     }
+    let of = |planted: u32| trials.iter().filter(|t| t.planted == planted).count();
     let count = |planted: u32, calls: &[Call]| {
         trials.iter().filter(|t| t.planted == planted && calls.contains(&t.call)).count()
     };
@@ -73,14 +79,16 @@ fn measure(
     let unclear = trials.iter().filter(|t| t.call == Call::Unclear).count();
     if args.json {
         json_line(&json!({
-            "kind": "sensitivity", "problem": problem.text(), "trials": args.trials, "slowdown": f64::from(args.slowdown) / 100.0,
+            "kind": "sensitivity", "problem": problem.text(), "trials": of(args.slowdown), "slowdown": f64::from(args.slowdown) / 100.0,
             "false_alarms": alarms, "found": found, "unclear": unclear,
         }));
     } else {
         line(&format!(
             "{problem}, cold: {alarms} false alarms in {} races of a kernel with itself; {} % slower found in {found} of {}; {unclear} races could not say",
-            args.trials, args.slowdown, args.trials
+            of(0),
+            args.slowdown,
+            of(args.slowdown)
         ));
     }
-    Ok(Outcome::Done)
+    Ok(if stop.load(Ordering::Relaxed) { Outcome::Failed } else { Outcome::Done })
 }

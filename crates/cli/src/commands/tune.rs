@@ -7,7 +7,6 @@ use crate::output::{line, results_table, short};
 use crate::screen::Screen;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::TunedTable;
-use kernelsmith_lab::client::Worker;
 use kernelsmith_lab::evidence::{Record, ResultRecord, Session, Writer};
 use kernelsmith_lab::live::Live;
 use kernelsmith_lab::provenance::{self, write_atomically};
@@ -55,7 +54,8 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     same_run(&before.records, &spec, &device, &folder)?;
     let stop = stop_on_interrupt()?;
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), stop.clone())?;
-    writer.append(&Record::Session(session(&worker, &device, &spec.name, budget, args.seed)))?;
+    let opened = Session::now(&device, worker.timer.clone(), &spec.name, budget.as_secs_f64(), args.seed);
+    writer.append(&Record::Session(opened))?;
     let mut screen = Screen::new(args.common.json, spec.work.len());
     if let Some(mut live) = live {
         eprintln!("live report: {}", live.url());
@@ -94,26 +94,6 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         line(&format!("evidence {}\nreport   {}", folder.display(), page.display()));
     }
     Ok(if results.iter().any(|r| r.candidate.is_none()) { Outcome::Failed } else { Outcome::Done })
-}
-
-/// Where and how a run is made.
-pub fn session(worker: &Worker, device: &Device, spec: &str, budget: Duration, seed: u64) -> Session {
-    let (git_commit, git_dirty) = provenance::git();
-    Session {
-        time: provenance::now(),
-        device: device.id().to_string(),
-        facts: device.facts().clone(),
-        command: std::env::args().collect(),
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        git_commit,
-        git_dirty,
-        git_branch: provenance::branch(),
-        host: provenance::host(),
-        timer: worker.timer.clone(),
-        spec: spec.to_string(),
-        budget_s: budget.as_secs_f64(),
-        seed,
-    }
 }
 
 /// Records of the runs beside this one and the tuned tables, for a prior. A run that cannot be read

@@ -31,11 +31,7 @@ pub fn prelude(f: &Frame) -> String {
     out.push_str("template <int I> struct Array;\ntemplate <int I, int D> struct Walk;\n");
     for (i, array) in f.arrays.iter().enumerate() {
         let dtype = if array.dtype == DType::Bool { "boolean" } else { array.dtype.name() };
-        let reused = f.is_reused(i);
-        let _ = writeln!(
-            out,
-            "template <> struct Array<{i}> {{ using Type = {dtype}; static constexpr bool REUSED = {reused}; }};"
-        );
+        let _ = writeln!(out, "template <> struct Array<{i}> {{ using Type = {dtype}; }};");
         let mut walk = |dim: usize, lanes: usize, shift: usize| {
             let (step, piece) = (f.step(i, dim), f.piece(i, dim, lanes, shift));
             let _ = writeln!(

@@ -1,6 +1,7 @@
 //! Paired races that decide whether a suspected change is real.
 
 use super::log::Confirmation;
+use super::metric::Metric;
 use super::paired::{Judged, Rules, is_enough, judge};
 use super::regress::Row;
 use super::sides::{Patience, Side, SideError, until_narrow};
@@ -49,9 +50,11 @@ fn race(
         budget_ms: budget.as_millis() as u64,
         seed: crate::secret::seed(),
     };
-    let raced = match worker.ask(&request, SLACK + budget)? {
-        Answer::Raced { result } => result,
-        other => return Err(WorkerError::Answer(format!("{other:?}")).into()),
+    let raced = match worker.ask(&request, SLACK + budget) {
+        Ok(Answer::Raced { result }) => result,
+        Err(WorkerError::Stopped) => return Err(SideError::Stopped),
+        Err(error) => return Err(error.into()),
+        Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
     };
     match raced.disqualified.first() {
         None => Ok(raced.samples_us),
@@ -140,22 +143,30 @@ impl Confirmer<'_> {
         };
         let question = Question { work: &work, mode, before: candidate, after: &found.candidate };
         let rules = Rules { warn: held.warn, regress: held.regress, ..Rules::default() };
-        if let Some(before) = &mut self.before {
-            let pairs = between(before, self.worker, &question, &rules, patience)?;
-            return Ok(Ok(judge(&pairs, &rules)));
-        }
-        if *candidate == found.candidate && held.source_hash == found.source_hash {
-            return Ok(Err(
-                "the same kernel on both sides; --before PROGRAM races the program that it ran in".to_string()
-            ));
-        }
-        for (candidate, hash) in [(candidate, &held.source_hash), (&found.candidate, &found.source_hash)] {
-            if let Err(reason) = self.is_here(&work, candidate, hash.as_deref()) {
-                return Ok(Err(reason));
+        let raced = match &mut self.before {
+            Some(before) => between(before, self.worker, &question, &rules, patience),
+            None => {
+                if let Err(reason) = self.are_here(row, candidate, found, &work) {
+                    return Ok(Err(reason));
+                }
+                in_one(self.worker, &question, &rules, patience)
             }
+        };
+        match raced {
+            Ok(pairs) => Ok(Ok(judge(&pairs, &rules))),
+            Err(SideError::Stopped) => Err(SideError::Stopped),
+            // What went wrong with one race is no reason to leave out the others.
+            Err(error) => Ok(Err(error.to_string())),
         }
-        let pairs = in_one(self.worker, &question, &rules, patience)?;
-        Ok(Ok(judge(&pairs, &rules)))
+    }
+
+    /// Whether this program can race what was with what is.
+    fn are_here(&self, row: &Row, candidate: &str, found: &Metric, work: &Work) -> Result<(), String> {
+        if candidate == found.candidate && row.held.source_hash == found.source_hash {
+            return Err("the same kernel on both sides; --before PROGRAM races the program that it ran in".to_string());
+        }
+        self.is_here(work, candidate, row.held.source_hash.as_deref())?;
+        self.is_here(work, &found.candidate, found.source_hash.as_deref())
     }
 
     /// Whether this program has the candidate as it was then.

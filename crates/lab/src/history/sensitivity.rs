@@ -8,7 +8,8 @@ use crate::timer::Mode;
 use crate::work::Work;
 use std::path::Path;
 
-/// A kernel that is right and takes `PERCENT` longer than `tiled` (`device/cpu/slowed.rs`).
+/// A kernel that is right and takes `PERCENT` longer than `tiled` (`device/cpu/slowed.rs`). On one
+/// thread, so that the figures are of the rule and not of a team's scheduling.
 const MANIFEST: &str = r#"[[variant]]
 name = "slowed"
 about = "tiled, PERCENT of its time longer"
@@ -16,8 +17,8 @@ target = "cpu"
 source = "slowed_tiled"
 supports = ["compute == 'default'", "m >= 4"]
 deterministic = true
-params = { PERCENT = [0, 1, 2, 3, 5, 8, 10, 20], MC = [12], NC = [1024], KC = [1024], PACK_A = [0], THREADS = [0] }
-default = { PERCENT = 0, MC = 12, NC = 1024, KC = 1024, PACK_A = 0, THREADS = 0 }
+params = { PERCENT = [0, 1, 2, 3, 5, 8, 10, 20], MC = [12], NC = [1024], KC = [1024], PACK_A = [0], THREADS = [1] }
+default = { PERCENT = 0, MC = 12, NC = 1024, KC = 1024, PACK_A = 0, THREADS = 1 }
 "#;
 
 /// Writes the folder of kernels that holds it.
@@ -28,7 +29,7 @@ pub fn write_kernels(folder: &Path) -> std::io::Result<()> {
 
 /// The planted kernel's name.
 pub fn slowed(percent: u32) -> String {
-    format!("slowed[KC=1024,MC=12,NC=1024,PACK_A=0,PERCENT={percent},THREADS=0]")
+    format!("slowed[KC=1024,MC=12,NC=1024,PACK_A=0,PERCENT={percent},THREADS=1]")
 }
 
 /// One trial: what was called, and what it took.

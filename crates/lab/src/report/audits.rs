@@ -2,9 +2,9 @@
 
 use super::model::{Index, Lined};
 use super::number::{NONE, finite, three};
-use super::plot::{candidate, wrapping};
+use super::plot::{self, candidate, wrapping};
 use crate::audit::mean_regret;
-use crate::evidence::{AuditRecord, FILE};
+use crate::evidence::{AuditRecord, FILE, RaceRecord};
 use maud::{Markup, html};
 
 pub fn section(indexes: &[Index]) -> Markup {
@@ -20,7 +20,7 @@ pub fn section(indexes: &[Index]) -> Markup {
 }
 
 fn table(index: &Index, many: bool) -> Markup {
-    let records: Vec<AuditRecord> = index.audits.iter().map(|a| a.record.clone()).collect();
+    let records: Vec<AuditRecord> = index.audits.iter().map(|(audit, _)| audit.record.clone()).collect();
     let tuned = records.iter().filter(|r| r.tuned).count();
     html! {
         p.note {
@@ -42,13 +42,13 @@ fn table(index: &Index, many: bool) -> Markup {
                     th scope="col" { "Why this pick" }
                     th.number scope="col" data-sort="number" { "Line" }
                 } }
-                tbody { @for audit in &index.audits { (row(index, audit)) } }
+                tbody { @for (audit, race) in &index.audits { (row(index, audit, race.as_ref())) } }
             }
         }
     }
 }
 
-fn row(index: &Index, Lined { line, record }: &Lined<AuditRecord>) -> Markup {
+fn row(index: &Index, Lined { line, record }: &Lined<AuditRecord>, race: Option<&Lined<RaceRecord>>) -> Markup {
     let number = |x: Option<f64>| {
         let x = finite(x);
         html! { td.number.missing[x.is_none()] data-value=[x] { (three(x)) } }
@@ -74,7 +74,12 @@ fn row(index: &Index, Lined { line, record }: &Lined<AuditRecord>) -> Markup {
             (number(record.best_us))
             (name(&record.pick))
             (name(&record.best))
-            td.detail { (record.error.as_deref().unwrap_or(&record.why)) }
+            td.detail {
+                (record.error.as_deref().unwrap_or(&record.why))
+                @if let Some(race) = race {
+                    details { summary { "Race at " (FILE) ":" (race.line) } (plot::race(race.record)) }
+                }
+            }
             td.number data-value=(line) { span.at { (FILE) ":" (line) } }
         }
     }

@@ -57,7 +57,8 @@ pub struct Index<'a> {
     pub candidates: Vec<Lined<'a, CandidateRecord>>,
     pub gaps: Vec<Lined<'a, GapRecord>>,
     pub rows: Vec<Row<'a>>,
-    pub audits: Vec<Lined<'a, AuditRecord>>,
+    /// Each with the race that its figures are from.
+    pub audits: Vec<(Lined<'a, AuditRecord>, Option<Lined<'a, RaceRecord>>)>,
 }
 
 /// Figures of one timing mode over the results that no later one supersedes.
@@ -126,6 +127,11 @@ impl<'a> Index<'a> {
             last.insert((&record.op, &record.problem, &record.mode), *line);
         }
         let nothing = About::default();
+        let race_of = |audit: &Lined<'a, AuditRecord>| {
+            let about = about.get(&(audit.record.op.as_str(), audit.record.problem.as_str()))?;
+            about.races.iter().rfind(|race| race.line < audit.line).copied()
+        };
+        let audits = audits.into_iter().map(|audit| (audit, race_of(&audit))).collect();
         let rows = results
             .iter()
             .map(|lined| {

@@ -12,10 +12,13 @@ const VERDICTS: [&str; 6] = ["faster", "same", "ambiguous", "slower", "alone", "
 
 /// One sentence on what was run.
 pub fn lead(indexes: &[Index]) -> Markup {
+    let audits = indexes.iter().flat_map(|index| &index.audits);
+    let audited = audits.map(|(audit, _)| (audit.record.op.as_str(), audit.record.problem.as_str()));
     let problems: BTreeSet<(&str, &str)> = indexes
         .iter()
         .flat_map(|index| &index.rows)
         .map(|row| (row.result.op.as_str(), row.result.problem.as_str()))
+        .chain(audited)
         .collect();
     let devices: BTreeSet<&str> = indexes.iter().filter_map(Index::device).collect();
     let screened: usize = indexes.iter().map(|index| index.candidates.len()).sum();

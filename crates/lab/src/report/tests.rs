@@ -80,6 +80,7 @@ fn a_full_run_is_a_sound_page() {
 #[test]
 fn hostile_text_is_shown_and_never_run() {
     let mut run = sample::run("a", 2, 20);
+    run.records.push(audit("m=5", false, Some(2.0)));
     for record in &mut run.records {
         match record {
             Record::Session(s) => {
@@ -100,7 +101,10 @@ fn hostile_text_is_shown_and_never_run() {
                 (r.op, r.problem) = (HOSTILE.into(), HOSTILE.into());
                 r.contenders.iter_mut().for_each(|c| (c.candidate, c.role) = (HOSTILE.into(), HOSTILE.into()));
             }
-            Record::Audit(a) => (a.op, a.problem, a.why) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into()),
+            Record::Audit(a) => {
+                (a.op, a.problem, a.why) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+                (a.pick, a.best) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
+            }
             Record::Result(r) => {
                 (r.op, r.problem, r.verdict) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
                 (r.candidate, r.baseline) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
@@ -175,6 +179,27 @@ fn a_large_run_stays_lean() {
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
 }
 
+/// An audited problem.
+fn audit(problem: &str, tuned: bool, regret: Option<f64>) -> Record {
+    Record::Audit(AuditRecord {
+        op: "gemm".into(),
+        problem: problem.into(),
+        device: "NVIDIA H200".into(),
+        mode: "cold".into(),
+        pick: Some("naive".into()),
+        why: "default: nothing tuned is near".into(),
+        tuned,
+        pick_us: regret,
+        best: regret.map(|_| "split_k".into()),
+        best_us: regret.map(|_| 1.0),
+        regret,
+        regret_low: regret,
+        regret_high: regret,
+        tried: 9,
+        error: regret.is_none().then(|| "the pick, naive, failed the gate".into()),
+    })
+}
+
 /// A day's run after another, with a slow-down of 8 % half-way.
 fn many(count: usize, problems: usize, candidates: usize) -> Vec<Run> {
     let day = |i: usize| {
@@ -246,25 +271,6 @@ fn a_step_that_a_race_confirmed_is_shown_so() {
 #[test]
 fn an_audit_is_shown_with_its_means() {
     let mut run = sample::run("a", 1, 4);
-    let audit = |problem: &str, tuned, regret| {
-        Record::Audit(AuditRecord {
-            op: "gemm".into(),
-            problem: problem.into(),
-            device: "NVIDIA H200".into(),
-            mode: "cold".into(),
-            pick: Some("naive".into()),
-            why: "default: nothing tuned is near".into(),
-            tuned,
-            pick_us: regret,
-            best: regret.map(|_| "split_k".into()),
-            best_us: regret.map(|_| 1.0),
-            regret,
-            regret_low: regret,
-            regret_high: regret,
-            tried: 9,
-            error: regret.is_none().then(|| "the pick, naive, failed the gate".into()),
-        })
-    };
     run.records.extend([audit("m=5", false, Some(2.0)), audit("m=6", false, Some(8.0)), audit("m=7", true, None)]);
     let page = render(&[run]);
     assert!(page.contains("4.00 over the 2 that were never tuned"), "{page}");
