@@ -20,7 +20,7 @@ impl Lists {
     pub fn of(results: usize) -> Lists {
         match results {
             0..=150 => Lists { passed: 15, gates: 8 },
-            151..=450 => Lists { passed: 5, gates: 3 },
+            151..=300 => Lists { passed: 5, gates: 3 },
             _ => Lists { passed: 1, gates: 1 },
         }
     }
