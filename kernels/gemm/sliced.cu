@@ -230,23 +230,21 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 #pragma unroll 1
     for (int s = 0; s < STAGES; ++s) {
         if (s < steps) fetch(s, s);
-        // With the last of these stages, what the epilogue reads of the outputs that this thread will store.
-        if (s == STAGES - 1) {
-            const Matrix<const T>* inputs = reinterpret_cast<const Matrix<const T>*>(&e);
-#pragma unroll
-            for (int x = 0; x < NEAR_C + NEAR_INPUTS; ++x) {
-                const Matrix<const T>& from = x < NEAR_C ? c : inputs[x - NEAR_C];
-#pragma unroll 1
-                for (int o = threadIdx.x; o < SHARE; o += BLOCK_THREADS) {
-                    int row = row0 + output_row(rank * SHARE + o), col = col0 + output_col(rank * SHARE + o);
-                    if (row < m && col < n) {
-                        copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col), 4);
-                    }
-                }
-            }
-        }
         copy_async_commit();
     }
+    // Behind these stages, in a group that only the epilogue waits for: what it reads of the outputs that this
+    // thread will store.
+    const Matrix<const T>* inputs = reinterpret_cast<const Matrix<const T>*>(&e);
+#pragma unroll
+    for (int x = 0; x < NEAR_C + NEAR_INPUTS; ++x) {
+        const Matrix<const T>& from = x < NEAR_C ? c : inputs[x - NEAR_C];
+#pragma unroll 1
+        for (int o = threadIdx.x; o < SHARE; o += BLOCK_THREADS) {
+            int row = row0 + output_row(rank * SHARE + o), col = col0 + output_col(rank * SHARE + o);
+            if (row < m && col < n) copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col), 4);
+        }
+    }
+    copy_async_commit();
 
     float acc[TM * TN] = {};
     const float* first_a = ring + SliceA::origin(lane_m, lane_k);
@@ -254,7 +252,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     int slot = 0;
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-        copy_async_wait<STAGES - 1>();
+        // The first STAGES steps lie before the epilogue's group, those after them behind it.
+        if (step < STAGES) {
+            copy_async_wait<STAGES>();
+        } else {
+            copy_async_wait<STAGES - 1>();
+        }
         __syncwarp();
         const float* quad_a = first_a + slot * STAGE;
         const float* quad_b = first_b + slot * STAGE;

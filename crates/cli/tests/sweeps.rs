@@ -152,6 +152,26 @@ fn ctrl_c_stops_cleanly_and_a_folder_takes_one_sweep_at_a_time() {
     resume(&place, "run").expect(0);
 }
 
+#[test]
+fn a_stopped_sweep_keeps_the_winners_it_had() {
+    let place = Place::new();
+    let spec = place.write(
+        "spec.toml",
+        "name = \"four\"\nbudget_s = 60\n[[problems]]\nproblem = \"m={m},n=96,k=96,dtype=f32\"\nm = [8, 200, 300, 400]\n",
+    );
+    let (run, overlay) = (place.path("run").display().to_string(), kernels("sound-kernels"));
+    let child = place.start(&["tune", "--spec", &spec, "--device", "cpu", "--kernels", &overlay, "--run", &run]);
+    let group = child.id();
+    let first = || of_kind(&place.evidence("run"), "result").len() >= 2;
+    wait_until("the first result", first, || signal("KILL", group));
+    // What ends a service or a batch job, not a terminal's interrupt.
+    signal("TERM", group);
+    finish(child).expect(1);
+    let tuned = std::fs::read_to_string(place.path("run/tuned.toml")).unwrap();
+    assert!(tuned.contains("m=8,n=96,k=96") && !tuned.contains("m=400"), "{tuned}");
+    assert!(place.path("run/report.html").exists());
+}
+
 /// A file size limit stops a write in its middle as a full disk does, wherever the test runs.
 #[test]
 fn a_full_disk_loses_nothing() {

@@ -82,6 +82,10 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     let results = match outcome {
         Ok(results) => results,
         Err(TuneError::Interrupted(_)) => {
+            // What was found counts.
+            if !table.is_empty() {
+                write_outputs(args, &folder, &device, &table)?;
+            }
             eprintln!("smith: stopped; go on with: {}", resume_command(&folder));
             return Ok(Outcome::Failed);
         }
