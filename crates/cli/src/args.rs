@@ -27,6 +27,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Put candidates through the full gate
     Check(CheckArgs),
+    /// Put faults into the kernels that ship and see whether the gate finds every one
+    GateTest(GateTestArgs),
     /// Compare the results of two runs
     Compare(CompareArgs),
     /// Hold a run to a baseline file, or make one from a run
@@ -207,6 +209,23 @@ pub struct CheckArgs {
     pub limit: Duration,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args)]
+pub struct GateTestArgs {
+    /// Only the kernels of this op
+    pub op: Option<String>,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Also gate this many random problems on every kernel that ships, where nothing may be found
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub clean: usize,
+    /// Gates side by side; as many as there are cores, at most eight, when not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub processes: Option<u16>,
+    /// Print one JSON object, with stable keys
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -450,6 +469,12 @@ pub struct TrainArgs {
     /// Print what an epoch launches, and train nothing
     #[arg(long)]
     pub plan: bool,
+    /// First tune the launches of an epoch where they run, for 90 s or as long as is said
+    #[arg(long, value_name = "BUDGET", value_parser = duration, num_args = 0..=1, require_equals = true, default_missing_value = "90s")]
+    pub tune: Option<Duration>,
+    /// With --tune, the folder for its evidence; runs/<time>-<device>-mnist-in-place when not given
+    #[arg(long, value_name = "DIR", requires = "tune")]
+    pub run: Option<PathBuf>,
     /// File for the trained network
     #[arg(long, short, value_name = "FILE", default_value = "mnist.safetensors")]
     pub out: PathBuf,

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Audit(a) => commands::audit::run(a),
         Command::Bench(a) => commands::bench::run(a),
         Command::Check(a) => commands::check::run(a),
+        Command::GateTest(a) => commands::gate_test::run(a),
         Command::Compare(a) => commands::compare::run(a),
         Command::Regress(a) => commands::regress::run(a),
         Command::Bisect(a) => commands::bisect::run(a),

@@ -1,7 +1,7 @@
 //! Typed values in host memory: what the lab feeds to kernels and what the oracle reads.
 
-use crate::DType;
 use crate::dtype::{bf16_of, f16_of};
+use crate::{DType, fp8};
 use half::{bf16, f16};
 
 /// A flat host array of one dtype.
@@ -15,6 +15,10 @@ pub enum HostArray {
     U8(Vec<u8>),
     /// One byte each, 0 or 1.
     Bool(Vec<u8>),
+    /// Codes of [`fp8::E4M3`].
+    E4M3(Vec<u8>),
+    /// Codes of [`fp8::E5M2`].
+    E5M2(Vec<u8>),
 }
 
 /// Runs `$body` with `$v` bound to the typed vector of `$array`.
@@ -29,6 +33,8 @@ macro_rules! with_values {
             $crate::HostArray::I32($v) => $body,
             $crate::HostArray::U8($v) => $body,
             $crate::HostArray::Bool($v) => $body,
+            $crate::HostArray::E4M3($v) => $body,
+            $crate::HostArray::E5M2($v) => $body,
         }
     };
 }
@@ -44,6 +50,8 @@ impl HostArray {
             DType::I32 => HostArray::I32(vec![0; len]),
             DType::U8 => HostArray::U8(vec![0; len]),
             DType::Bool => HostArray::Bool(vec![0; len]),
+            DType::E4M3 => HostArray::E4M3(vec![0; len]),
+            DType::E5M2 => HostArray::E5M2(vec![0; len]),
         }
     }
 
@@ -68,6 +76,8 @@ impl HostArray {
             DType::I32 => HostArray::I32(make!(|x: f64| x as i32)),
             DType::U8 => HostArray::U8(make!(|x: f64| x as u8)),
             DType::Bool => HostArray::Bool(make!(|x: f64| u8::from(x != 0.0))),
+            DType::E4M3 => HostArray::E4M3(make!(|x: f64| fp8::E4M3.encode(x))),
+            DType::E5M2 => HostArray::E5M2(make!(|x: f64| fp8::E5M2.encode(x))),
         }
     }
 
@@ -80,6 +90,8 @@ impl HostArray {
             HostArray::I32(_) => DType::I32,
             HostArray::U8(_) => DType::U8,
             HostArray::Bool(_) => DType::Bool,
+            HostArray::E4M3(_) => DType::E4M3,
+            HostArray::E5M2(_) => DType::E5M2,
         }
     }
 
@@ -100,6 +112,8 @@ impl HostArray {
             HostArray::BF16(v) => v[i].to_f64(),
             HostArray::I32(v) => v[i] as f64,
             HostArray::U8(v) | HostArray::Bool(v) => v[i] as f64,
+            HostArray::E4M3(v) => fp8::E4M3.decode(v[i]),
+            HostArray::E5M2(v) => fp8::E5M2.decode(v[i]),
         }
     }
 
@@ -119,6 +133,8 @@ impl HostArray {
             HostArray::BF16(v) => read!(v, bf16::to_f64),
             HostArray::I32(v) => read!(v, f64::from),
             HostArray::U8(v) | HostArray::Bool(v) => read!(v, f64::from),
+            HostArray::E4M3(v) => read!(v, |x| fp8::E4M3.decode(x)),
+            HostArray::E5M2(v) => read!(v, |x| fp8::E5M2.decode(x)),
         }
     }
 
@@ -132,6 +148,8 @@ impl HostArray {
             HostArray::I32(v) => v[i] = x as i32,
             HostArray::U8(v) => v[i] = x as u8,
             HostArray::Bool(v) => v[i] = u8::from(x != 0.0),
+            HostArray::E4M3(v) => v[i] = fp8::E4M3.encode(x),
+            HostArray::E5M2(v) => v[i] = fp8::E5M2.encode(x),
         }
     }
 
@@ -150,7 +168,7 @@ mod tests {
 
     #[test]
     fn values_round_to_their_dtype() {
-        for d in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+        for d in [DType::F32, DType::F64, DType::F16, DType::BF16, DType::E4M3, DType::E5M2] {
             let a = HostArray::from_fn(d, 5, |i| i as f64 + 0.1);
             assert_eq!((a.dtype(), a.len(), a.as_bytes().len()), (d, 5, 5 * d.bytes()));
             assert!((a.get(3) - 3.1).abs() <= 3.1 * d.unit_roundoff());

@@ -1,5 +1,6 @@
 //! Element types.
 
+use crate::fp8;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,9 @@ pub enum DType {
     U8,
     /// One byte, 0 or 1.
     Bool,
+    /// Eight-bit floats ([`fp8`]): only operands of products have them.
+    E4M3,
+    E5M2,
 }
 
 /// The dtype's name was not one that Kernelsmith has.
@@ -22,12 +26,20 @@ pub enum DType {
 pub struct UnknownDType(pub String);
 
 impl DType {
+    /// What arrays of every op can be.
     pub const ALL: [DType; 7] = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8, DType::Bool];
+
+    pub const FP8: [DType; 2] = [DType::E4M3, DType::E5M2];
+
+    /// Whether it is an eight-bit float.
+    pub const fn is_fp8(self) -> bool {
+        matches!(self, DType::E4M3 | DType::E5M2)
+    }
 
     /// Size of one element in bytes.
     pub const fn bytes(self) -> usize {
         match self {
-            DType::U8 | DType::Bool => 1,
+            DType::U8 | DType::Bool | DType::E4M3 | DType::E5M2 => 1,
             DType::F16 | DType::BF16 => 2,
             DType::F32 | DType::I32 => 4,
             DType::F64 => 8,
@@ -43,6 +55,8 @@ impl DType {
             DType::I32 => "i32",
             DType::U8 => "u8",
             DType::Bool => "bool",
+            DType::E4M3 => "e4m3",
+            DType::E5M2 => "e5m2",
         }
     }
 
@@ -57,6 +71,8 @@ impl DType {
             DType::F64 => 1.0 / (1u64 << 53) as f64,
             DType::F16 => 1.0 / 2048.0,
             DType::BF16 => 1.0 / 256.0,
+            DType::E4M3 => 1.0 / 16.0,
+            DType::E5M2 => 1.0 / 8.0,
             DType::I32 | DType::U8 | DType::Bool => 0.0,
         }
     }
@@ -68,6 +84,8 @@ impl DType {
             DType::F64 => 0.0,
             DType::F16 => 2f64.powi(-25),
             DType::BF16 => 2f64.powi(-134),
+            DType::E4M3 => 2f64.powi(-10),
+            DType::E5M2 => 2f64.powi(-17),
             DType::I32 | DType::U8 | DType::Bool => 0.0,
         }
     }
@@ -79,13 +97,15 @@ impl DType {
             DType::F64 => f64::MAX,
             DType::F16 => 65504.0,
             DType::BF16 => 3.389_531_389_251_535_5e38,
+            DType::E4M3 => fp8::E4M3.largest,
+            DType::E5M2 => fp8::E5M2.largest,
             DType::I32 => i32::MAX as f64,
             DType::U8 => 255.0,
             DType::Bool => 1.0,
         }
     }
 
-    /// The value that storing `x` and reading it back gives: rounded to nearest, whole numbers
+    /// The value that storing `x` and reading it back gives: rounded to nearest ([`fp8`] saturates), whole numbers
     /// truncated and clamped to the range (NaN to 0), `Bool` whether it is not 0.
     pub fn round(self, x: f64) -> f64 {
         match self {
@@ -93,6 +113,8 @@ impl DType {
             DType::F64 => x,
             DType::F16 => f16_of(x).to_f64(),
             DType::BF16 => bf16_of(x).to_f64(),
+            DType::E4M3 => fp8::E4M3.decode(fp8::E4M3.encode(x)),
+            DType::E5M2 => fp8::E5M2.decode(fp8::E5M2.encode(x)),
             DType::I32 => x as i32 as f64,
             DType::U8 => x as u8 as f64,
             DType::Bool => f64::from(u8::from(x != 0.0)),
@@ -153,6 +175,8 @@ mod tests {
             assert_eq!(d.name().parse::<DType>(), Ok(d));
         }
         assert!("float".parse::<DType>().is_err());
+        // No op but the product takes them, and it reads them itself.
+        assert!(DType::FP8.into_iter().all(|d| d.name().parse::<DType>().is_err() && d.is_fp8()));
     }
 
     #[test]

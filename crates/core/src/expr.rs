@@ -463,6 +463,8 @@ impl Number for Bounded {
                 Bounded::rounded(value, (x.error + value.abs() * y.error) / floor, unit)
             }
             Binary::Max | Binary::Min => Bounded { value, error: x.error.max(y.error), unit },
+            // A power of a negative number is one only for whole exponents, which this may not be.
+            Binary::Pow if x.value < 0.0 && y.error > 0.0 => Bounded { value, error: f64::INFINITY, unit },
             Binary::Pow if a == 0.0 || b == 0.0 || !value.is_finite() => {
                 let exact = x.error == 0.0 && y.error == 0.0;
                 Bounded { value, error: if exact { 0.0 } else { f64::INFINITY }, unit }
@@ -584,6 +586,17 @@ mod tests {
                 assert!(err <= b.error + 1e-45, "{op:?}({x}): error {err:e} over {:e}", b.error);
             }
         }
+    }
+
+    #[test]
+    fn a_power_of_a_negative_number_is_unknown_unless_the_exponent_is_sure() {
+        let u = crate::DType::F32.unit_roundoff();
+        let three = Bounded::binary(Binary::Pow, Bounded::exact(3.0, u), Bounded::exact(1.0, u));
+        assert!(three.error > 0.0, "f32 may be next to 3, and no whole number");
+        let base = Bounded::exact(-0.5, u);
+        assert_eq!(Bounded::binary(Binary::Pow, base, three).error, f64::INFINITY);
+        let sure = Bounded::binary(Binary::Pow, base, Bounded::exact(3.0, u));
+        assert!(sure.error < 1e-6 && sure.value == -0.125);
     }
 
     #[test]

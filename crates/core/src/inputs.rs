@@ -100,6 +100,8 @@ impl Inputs {
                 let tiny = match dtype {
                     DType::F16 => 2f64.powi(-22),
                     DType::F64 => 2f64.powi(-1040),
+                    DType::E4M3 => 2f64.powi(-8),
+                    DType::E5M2 => 2f64.powi(-15),
                     _ => 2f64.powi(-140),
                 };
                 if h & 3 == 0 { normal(h) } else { normal(h) * tiny }

@@ -7,6 +7,7 @@ pub mod dtype;
 pub mod element;
 pub mod expr;
 pub mod expr_text;
+pub mod fp8;
 pub mod inputs;
 pub mod layout;
 pub mod ops;

@@ -195,15 +195,13 @@ impl Device {
         Ok(Buffer::whole(BufferInner { device: self.clone(), address: block.address, bytes, storage }))
     }
 
-    /// A buffer whose last byte is the last one that can be touched, where the device can do
-    /// that (the CPU on Unix); elsewhere an ordinary one. A read past its end is a crash.
-    pub fn alloc_fenced(&self, bytes: usize) -> Result<Buffer> {
-        if let (Backend::Cpu, Some(fenced)) = (&self.0.backend, cpu::memory::Fenced::new(bytes)) {
-            let address = fenced.address;
-            let storage = Storage::Fenced { _mapping: fenced };
-            return Ok(Buffer::whole(BufferInner { device: self.clone(), address, bytes, storage }));
-        }
-        self.alloc(bytes)
+    /// A buffer whose last byte is the last one that can be touched: a read past its end is a crash.
+    /// None where the device cannot do that; the CPU on Unix can.
+    pub fn alloc_fenced(&self, bytes: usize) -> Option<Buffer> {
+        let (Backend::Cpu, Some(fenced)) = (&self.0.backend, cpu::memory::Fenced::new(bytes)) else { return None };
+        let address = fenced.address;
+        let storage = Storage::Fenced { _mapping: fenced };
+        Some(Buffer::whole(BufferInner { device: self.clone(), address, bytes, storage }))
     }
 
     pub fn pool_stats(&self) -> PoolStats {

@@ -43,7 +43,7 @@ pub struct Dispatcher {
 }
 
 /// The timing mode whose winners run.
-const MODE: &str = "cold";
+pub const MODE: &str = "cold";
 
 impl Dispatcher {
     pub fn new(device: Device, catalogue: Arc<Catalogue>, table: TunedTable) -> Self {

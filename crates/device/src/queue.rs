@@ -38,6 +38,7 @@ pub struct Graph {
     #[cfg(feature = "cuda")]
     cuda: Option<cuda::CudaGraph>,
     steps: Vec<Step>,
+    overlapping: bool,
     queue: u32,
     device: Device,
 }
@@ -172,23 +173,44 @@ impl Queue {
     /// Records launches into a graph. On CUDA one graph launch replays them all. Launches of other
     /// threads meanwhile are not recorded.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
-        self.capture_as(launches, |launches| vec![Place { lane: 0, waits: Vec::new() }; launches.len()])
+        self.capture_as(launches, false)
     }
 
     /// [`Queue::capture`], but launches whose memory does not touch may run side by side. What they
     /// leave behind is the same.
     pub fn capture_overlapping(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
-        self.capture_as(launches, |launches| {
-            let access: Vec<Access> = launches.iter().map(|s| s.executable.access(&s.operands)).collect();
-            dataflow::schedule(&access)
-        })
+        self.capture_as(launches, true)
     }
 
-    fn capture_as(
+    /// A graph once more, with other executables on the same operands: `swap` says which, and
+    /// `None` keeps what there is.
+    ///
+    /// # Errors
+    /// An executable of another problem; what capturing fails with.
+    pub fn recapture(
         &self,
-        launches: Vec<(Arc<Executable>, Vec<Buffer>)>,
-        places: impl FnOnce(&[Step]) -> Vec<Place>,
+        graph: &Graph,
+        mut swap: impl FnMut(&Executable) -> Option<Arc<Executable>>,
     ) -> Result<Graph> {
+        let mut launches = Vec::with_capacity(graph.len());
+        for step in &graph.steps {
+            let executable = swap(&step.executable).unwrap_or_else(|| step.executable.clone());
+            if !executable.problem().same_as(step.executable.problem()) {
+                return Err(DeviceError::Launch {
+                    what: executable.candidate().to_string(),
+                    reason: format!(
+                        "it computes {}, what it is to replace {}",
+                        executable.problem(),
+                        step.executable.problem()
+                    ),
+                });
+            }
+            launches.push((executable, step.operands.clone()));
+        }
+        self.capture_as(launches, graph.overlapping)
+    }
+
+    fn capture_as(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>, overlapping: bool) -> Result<Graph> {
         for (executable, operands) in &launches {
             executable.check_queue(self)?;
             executable.check(operands)?;
@@ -199,16 +221,15 @@ impl Queue {
         #[cfg(feature = "cuda")]
         let cuda = match &self.device.0.backend {
             Backend::Cpu => None,
-            Backend::Cuda(d) => Some(d.capture(&places(&steps), &mut |i, stream| {
+            Backend::Cuda(d) => Some(d.capture(&places(&steps, overlapping), &mut |i, stream| {
                 steps[i].executable.record(self, stream, &steps[i].operands)
             })?),
         };
-        #[cfg(not(feature = "cuda"))]
-        let _ = places;
         Ok(Graph {
             #[cfg(feature = "cuda")]
             cuda,
             steps,
+            overlapping,
             queue: self.id,
             device: self.device.clone(),
         })
@@ -230,7 +251,22 @@ impl Queue {
     }
 }
 
+/// Where the launches of a graph run.
+#[cfg(feature = "cuda")]
+fn places(steps: &[Step], overlapping: bool) -> Vec<Place> {
+    if !overlapping {
+        return vec![Place { lane: 0, waits: Vec::new() }; steps.len()];
+    }
+    let access: Vec<Access> = steps.iter().map(|s| s.executable.access(&s.operands)).collect();
+    dataflow::schedule(&access)
+}
+
 impl Graph {
+    /// What is launched, in order.
+    pub fn executables(&self) -> impl Iterator<Item = &Arc<Executable>> {
+        self.steps.iter().map(|s| &s.executable)
+    }
+
     /// Number of launches recorded.
     pub fn len(&self) -> usize {
         self.steps.len()

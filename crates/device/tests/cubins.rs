@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 33] = [
+const GEMM: [&str; 43] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -45,6 +45,16 @@ const GEMM: [&str; 33] = [
     "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt,epilogue=bias+relu",
     "m=4096,n=4096,k=4096,dtype=f32,compute=tf32,layout=nt",
     "m=512,n=512,k=512,dtype=f32,compute=tf32,layout=nt,beta=1.0,epilogue=bias+gelu",
+    "m=4096,n=4096,k=4096,dtype=f32,compute=f32x3",
+    "m=1000,n=776,k=200,dtype=f32,compute=f32x3,layout=tt,epilogue=bias+gelu,beta=1.0",
+    "batch=2,m=300,n=201,k=333,dtype=f32,compute=f32x3,layout=tn,epilogue=residual+scale(0.5)",
+    "m=512,n=512,k=512,dtype=f32,compute=f32x3,layout=nt,d=0@0:1:512",
+    "m=4096,n=4096,k=4096,dtype=bf16,inputs=e4m3,compute=fast,layout=nt",
+    "m=8192,n=8192,k=8192,dtype=f16,inputs=e4m3:e5m2,layout=nt,epilogue=bias+gelu",
+    "m=4096,n=4096,k=4096,dtype=f32,inputs=e5m2:e4m3,compute=fast,layout=nt,epilogue=bias,beta=1.0",
+    "batch=2,m=200,n=300,k=400,dtype=f16,inputs=e5m2,compute=fast,layout=nt,epilogue=residual+scale(0.5)",
+    "m=520,n=264,k=1104,dtype=bf16,inputs=e4m3,layout=nt,d=0@0:1:520",
+    "m=100,n=33,k=77,dtype=bf16,inputs=e4m3:e5m2,layout=nn,epilogue=bias",
 ];
 
 const MAP: [&str; 24] = [

@@ -40,6 +40,11 @@ pub enum CatalogueError {
     Config { candidate: String, reason: String },
 }
 
+/// The text of a built-in file, named by its path below `kernels/`.
+pub fn builtin_file(path: &str) -> Option<&'static str> {
+    embedded::KERNELS.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
+}
+
 /// Configs enumerated at most for one variant and problem.
 const MAX_SPACE: usize = 100_000;
 
@@ -49,16 +54,23 @@ impl Catalogue {
     /// # Errors
     /// A built-in manifest that does not parse; tests keep that from shipping.
     pub fn builtin() -> Result<Self, CatalogueError> {
+        Catalogue::builtin_with("", "")
+    }
+
+    /// The same with another text of one file, named by its path below `kernels/`, as
+    /// `gemm/naive.cu` or `include/gemm.cuh`.
+    pub fn builtin_with(path: &str, text: &str) -> Result<Self, CatalogueError> {
         let mut out = Catalogue::default();
-        let read = |path: &str| embedded::KERNELS.iter().find(|(n, _)| *n == path).map(|(_, t)| t.to_string());
-        for (path, text) in embedded::KERNELS {
-            if let Some(header) = path.strip_prefix("include/") {
-                out.headers.insert(header.to_string(), text.to_string());
-            }
+        let read =
+            |file: &str| if file == path { Some(text.to_string()) } else { builtin_file(file).map(str::to_string) };
+        for (path, _) in embedded::KERNELS {
+            let text = read(path).unwrap_or_default();
             if let Some(op) = path.strip_suffix("/manifest.toml") {
                 let file = format!("kernels/{path}");
-                let variants = manifest::parse(op, &file, text, &|source| read(&format!("{op}/{source}")))?;
+                let variants = manifest::parse(op, &file, &text, &|source| read(&format!("{op}/{source}")))?;
                 out.variants.extend(variants.into_iter().map(Arc::new));
+            } else if let Some(header) = path.strip_prefix("include/") {
+                out.headers.insert(header.to_string(), text);
             }
         }
         Ok(out)

@@ -128,12 +128,17 @@ proptest! {
     }
 }
 
-const PROBLEMS: [&str; 9] = [
+const PROBLEMS: [&str; 14] = [
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
     "m=4096,n=4096,k=4096,dtype=f32",
     "m=64,n=64,k=64,dtype=f64,layout=tt",
     "batch=14,m=1,n=64,k=67,dtype=f16",
     "m=256,n=256,k=256,dtype=f32,compute=tf32,layout=tn",
+    "m=8192,n=8192,k=8192,dtype=f32,compute=f32x3",
+    "batch=3,m=33,n=129,k=65,dtype=f32,compute=f32x3,layout=tt,d=0@4300:1:33",
+    "m=8192,n=8192,k=8192,dtype=bf16,inputs=e4m3,compute=fast,layout=nt",
+    "batch=2,m=200,n=300,k=400,dtype=f32,inputs=e5m2:e4m3,layout=nt,epilogue=bias+gelu",
+    "m=100,n=33,k=77,dtype=f16,inputs=e4m3,layout=tn",
     "m=7,n=13,k=5,dtype=bf16,epilogue=bias+gelu+residual,beta=1.0",
     "m=1,n=151936,k=896,dtype=f16,layout=nt",
     "m=9,n=17,k=33,dtype=f32,a=3@0:80:2,d=1@0:1:9",
@@ -191,6 +196,51 @@ fn sliced_keeps_to_small_products_with_a_small_space() {
     for text in ["m=1024,n=1024,k=64,dtype=f32", "m=256,n=128,k=784,dtype=f16"] {
         assert!(!able(text), "{text}");
     }
+}
+
+#[test]
+fn parts_of_f32_cover_whole_tiles_and_share_one_workspace() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    let p = gemm("batch=2,m=200,n=100,k=65,dtype=f32,compute=f32x3,layout=tn");
+    let v = catalogue.variant("gemm", Target::Cuda, "wgmma_f32x3").unwrap();
+    for config in v.space(&p, &facts).unwrap() {
+        let launches = v.launches(&config, &p, &facts).unwrap();
+        let [split, product] = &launches[..] else { panic!("{} launches", launches.len()) };
+        assert_eq!((split.entry.as_str(), product.entry.as_str()), ("split", "gemm"));
+        let get = |name| config.get(name).unwrap() as usize;
+        let rows = 200usize.next_multiple_of(get("BM") * get("CLUSTER_M"))
+            + 100usize.next_multiple_of(get("BN") * get("CLUSTER_N"));
+        // Three steps of 32 k, three parts of two bytes.
+        let parts = Arg::Workspace(2 * rows * 3 * 32 * 3 * 2);
+        assert!(split.args.contains(&parts) && product.args.contains(&parts), "{config}: {split:?}");
+        assert_eq!((split.grid, split.overlap), ([2, rows as u32 / 64, 2], false));
+    }
+    // Any f32 product will do: elsewhere it is a plain one.
+    let cpu = || DeviceFacts { target: Target::Cpu, cc: 0, sms: 0, ..DeviceFacts::h200() };
+    for (facts, name) in [(cpu(), "blocked"), (cpu(), "tiled"), (facts, "simt")] {
+        let (able, _) = catalogue.capable(&p, &facts).unwrap();
+        assert!(able.iter().any(|v| v.name == name), "{name}");
+    }
+}
+
+#[test]
+fn sums_in_matrix_units_are_for_those_who_ask() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    let able = |text: &str| -> Vec<String> {
+        let (able, _) = catalogue.capable(&gemm(text), &facts).unwrap();
+        able.iter().map(|v| v.name.clone()).collect()
+    };
+    let base = "m=64,n=64,k=64,dtype=bf16,inputs=e4m3,layout=nt";
+    assert_eq!(able(base), ["cublaslt", "wgmma_fp8", "naive_fp8"]);
+    assert_eq!(able(&format!("{base},compute=fast")), ["cublaslt", "wgmma_fp8", "wgmma_fp8_fast", "naive_fp8"]);
+    // Operands along m or n, and of odd alignment, are left to the simple one.
+    assert_eq!(able("m=64,n=64,k=64,dtype=bf16,inputs=e4m3,layout=nn"), ["naive_fp8"]);
+    assert_eq!(able("m=64,n=64,k=65,dtype=bf16,inputs=e4m3,layout=nt"), ["naive_fp8"]);
+    let cpu = DeviceFacts { target: Target::Cpu, cc: 0, sms: 0, ..DeviceFacts::h200() };
+    let (able, _) = catalogue.capable(&gemm(base), &cpu).unwrap();
+    assert_eq!(able.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["fp8"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The measuring side: one device, one piece of work at a time. It runs inside a worker process.
 
+use crate::audit::{Trick, audit};
 use crate::evidence::{TelemetryRecord, Verdict};
 use crate::gate::{self, Fixture, Outcome};
 use crate::peer::{Peer, PeerError, PeerReport};
@@ -96,6 +97,12 @@ impl BenchSession {
         Ok(BenchSession { device, catalogue, timer, state: None, peers: Vec::new() })
     }
 
+    /// A session whose times nobody publishes: for attacks on the timer.
+    pub(crate) fn under_attack(device: Device, catalogue: Catalogue) -> Self {
+        let timer = Timer::without_self_test(&device);
+        BenchSession { device, catalogue, timer, state: None, peers: Vec::new() }
+    }
+
     pub fn timer(&self) -> &Timer {
         &self.timer
     }
@@ -189,7 +196,8 @@ impl BenchSession {
             (out.verdict, out.detail) = (Verdict::Implausible, Some(reason));
             out.samples_us.clear();
         } else if let Err(reason) = bench.check(&self.timer, &state.sets)? {
-            (out.verdict, out.detail) = (Verdict::Wrong, Some(reason));
+            let trick = audit(&self.timer, &bench, &state.sets)?;
+            (out.verdict, out.detail) = (Verdict::Wrong, Some(named(trick, reason)));
             out.samples_us.clear();
         }
         Ok(out)
@@ -285,6 +293,8 @@ impl BenchSession {
         let floor = floor_us(&self.device, work, mode);
         let start = Instant::now();
         let mut block = 0u64;
+        // Those that spoil the inputs of all others.
+        let mut stopped: Vec<usize> = Vec::new();
         // One extra block warms everything and is thrown away.
         while block <= MIN_BLOCKS || (block <= MAX_BLOCKS && start.elapsed() < budget) {
             let mut order: Vec<usize> = (0..benches.len() + peers.len()).collect();
@@ -292,6 +302,9 @@ impl BenchSession {
                 order.swap(i, (hash(seed ^ block, i as u64) % (i as u64 + 1)) as usize);
             }
             for &c in &order {
+                if stopped.contains(&c) {
+                    continue;
+                }
                 if let Some(peer) = c.checked_sub(benches.len()) {
                     let (peer, report) = &mut peers[peer];
                     let failed =
@@ -308,11 +321,20 @@ impl BenchSession {
                 }
                 // The first, and later ones at random: a contender cannot know which are checked.
                 let look = block == 0 || hash(seed ^ 0xc4ec, block * 64 + c as u64).is_multiple_of(8);
-                if look
-                    && !out.disqualified.iter().any(|d| d.0 == c)
-                    && let Err(reason) = benches[c].check(&self.timer, sets)?
-                {
-                    out.disqualified.push((c, Verdict::Wrong, reason));
+                if look && !out.disqualified.iter().any(|d| d.0 == c) {
+                    let checked = benches[c].check(&self.timer, sets)?;
+                    // Who was last is to blame while every one before has been looked at.
+                    if (block == 0 || checked.is_err())
+                        && sets.changed_input(&self.device.queue(), benches[c].checked_set())?.is_some()
+                    {
+                        (0..sets.len()).try_for_each(|set| sets.restore(&self.device.queue(), set))?;
+                        if block == 0 {
+                            out.disqualified.push((c, Verdict::Wrong, Trick::ChangedInput.to_string()));
+                            stopped.push(c);
+                        }
+                    } else if let Err(reason) = checked {
+                        out.disqualified.push((c, Verdict::Wrong, reason));
+                    }
                 }
             }
             block += 1;
@@ -323,8 +345,21 @@ impl BenchSession {
             }
         }
         out.telemetry = self.timer.telemetry();
+        // After the last sample: the audit writes other inputs.
+        for (c, bench) in benches.iter().enumerate().filter(|(c, _)| !stopped.contains(c)) {
+            let Some(trick) = audit(&self.timer, bench, sets)? else { continue };
+            match out.disqualified.iter_mut().find(|d| d.0 == c) {
+                Some((_, _, reason)) => *reason = named(Some(trick), std::mem::take(reason)),
+                None => out.disqualified.push((c, Verdict::Wrong, trick.to_string())),
+            }
+        }
         Ok(out)
     }
+}
+
+/// A reason with the trick that explains it, if one does.
+fn named(trick: Option<Trick>, reason: String) -> String {
+    trick.map_or(reason.clone(), |trick| format!("{trick} ({reason})"))
 }
 
 /// Blocks of a race at least and at most.

@@ -123,6 +123,51 @@ impl Drop for Worker {
     }
 }
 
+/// A process that times nothing: it needs no self-test, and several may run side by side.
+pub struct Untimed {
+    command: WorkerCommand,
+    running: Option<Running>,
+}
+
+impl Untimed {
+    /// None is started before the first request.
+    pub fn new(command: WorkerCommand) -> Self {
+        Untimed { command, running: None }
+    }
+
+    /// Ends the process: the next request starts another.
+    pub fn retire(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// Asks and waits at most `limit`. A process that dies or is late is ended.
+    pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Answer, WorkerError> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => Running::spawn(&self.command)?,
+        };
+        match running.ask(request, limit) {
+            Ok(answer) => {
+                self.running = Some(running);
+                match answer {
+                    Answer::Refused { reason } => Err(WorkerError::Refused(reason)),
+                    answer => Ok(answer),
+                }
+            }
+            Err(error) => Err(running.end(error)),
+        }
+    }
+}
+
+impl Drop for Untimed {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
 /// Processes that compile: NVRTC serves one compilation at a time in a process.
 pub struct Compilers {
     command: WorkerCommand,

@@ -1,8 +1,9 @@
 //! The gate: what a candidate must pass before its time counts.
 
+use crate::audit::Trick;
 use crate::evidence::Verdict;
 use crate::secret;
-use kernelsmith_core::inputs::{Inputs, for_each_position};
+use kernelsmith_core::inputs::{Inputs, for_each_position, hash};
 use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_core::reference::Reference;
 use kernelsmith_core::{HostArray, Operand, Problem};
@@ -13,6 +14,14 @@ use kernelsmith_kernels::{Candidate, Catalogue};
 const GUARD: usize = 4096;
 /// Guard of inputs: NaN in every float dtype, so that a stray read shows.
 const NAN_BYTE: u8 = 0xff;
+
+/// What an output holds before a launch.
+enum Before<'a> {
+    /// One byte throughout.
+    Uniform(u8),
+    /// What another result could have left; the byte is around it.
+    Numbers(u8, &'a HostArray),
+}
 
 /// What the gate found.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,8 +75,8 @@ impl Guarded {
     fn new(device: &Device, operand: Operand, fenced: bool) -> Result<Self, DeviceError> {
         let bytes = operand.bytes();
         // A fenced buffer ends at a page: it is aligned only if its size is.
-        if fenced && bytes.is_multiple_of(64) && bytes > 0 {
-            let whole = device.alloc_fenced(bytes)?;
+        let may = fenced && bytes.is_multiple_of(64) && bytes > 0;
+        if let Some(whole) = may.then(|| device.alloc_fenced(bytes)).flatten() {
             return Ok(Guarded { view: whole.clone(), whole, guard: 0, operand });
         }
         let whole = device.alloc(bytes + 2 * GUARD)?;
@@ -149,9 +158,30 @@ impl Fixture {
         self.inputs.iter().chain(std::iter::once(&self.output)).map(|g| g.view.clone()).collect()
     }
 
-    /// One run on an output filled with `byte`: guards, gaps and values.
-    fn run(&self, queue: &Queue, executable: &Executable, byte: u8) -> Result<(Outcome, HostArray), DeviceError> {
+    /// Fresh numbers at the output's positions, `byte` between its rows.
+    fn numbers(&self, byte: u8) -> HostArray {
+        let (dtype, span) = (self.output.operand.dtype, self.output.operand.layout.span());
+        let mut array = HostArray::zeros(dtype, span);
+        let (seed, size) = (secret::seed(), dtype.bytes());
+        for (i, b) in array.as_bytes_mut().iter_mut().enumerate() {
+            let inside = self.inside.as_ref().is_none_or(|inside| inside[i / size]);
+            *b = if inside { (hash(seed, i as u64) >> 20) as u8 & 1 } else { byte };
+        }
+        array
+    }
+
+    /// One run on an output that holds `before`: guards, gaps and values.
+    fn run(
+        &self,
+        queue: &Queue,
+        executable: &Executable,
+        before: &Before,
+    ) -> Result<(Outcome, HostArray), DeviceError> {
+        let (Before::Uniform(byte) | Before::Numbers(byte, _)) = *before;
         queue.fill(&self.output.whole, byte)?;
+        if let Before::Numbers(_, numbers) = before {
+            queue.write(&self.output.view, 0, numbers.as_bytes())?;
+        }
         executable.launch(queue, &self.operands())?;
         queue.synchronize()?;
         let (array, fault) = self.output.read(queue, byte)?;
@@ -216,7 +246,7 @@ impl Fixture {
     }
 
     fn try_check(&self, queue: &Queue, executable: &Executable) -> Result<Outcome, DeviceError> {
-        let (mut outcome, first) = self.run(queue, executable, secret::poison())?;
+        let (mut outcome, first) = self.run(queue, executable, &Before::Uniform(secret::poison()))?;
         if outcome.verdict != Verdict::Ok {
             return Ok(outcome);
         }
@@ -228,7 +258,7 @@ impl Fixture {
             return Ok(Outcome::fail(Verdict::Wrong, fault));
         }
         // A kernel that adds to its output, or works only on poisoned memory, shows here.
-        let (again, second) = self.run(queue, executable, 0)?;
+        let (again, second) = self.run(queue, executable, &Before::Uniform(0))?;
         if !outcome.absorb(again) {
             outcome.detail = outcome.detail.map(|d| format!("{d} (the output held zeros before)"));
             return Ok(outcome);
@@ -237,6 +267,18 @@ impl Fixture {
             outcome.verdict = Verdict::Nondeterministic;
             outcome.detail = Some(format!("{}: two runs on the same inputs differ", self.problem));
             return Ok(outcome);
+        }
+        // And here one that can tell poison from what a result looks like.
+        if self.family == Inputs::Normal && !is_large(&self.problem) {
+            let byte = secret::poison();
+            let numbers = self.numbers(byte);
+            let (third, left) = self.run(queue, executable, &Before::Numbers(byte, &numbers))?;
+            if !outcome.absorb(third) {
+                let untouched = left.as_bytes() == numbers.as_bytes();
+                let name = if untouched { format!(": {}", Trick::NeedsPoison.name()) } else { String::new() };
+                outcome.detail = outcome.detail.map(|d| format!("{d} (the output held other numbers before{name})"));
+                return Ok(outcome);
+            }
         }
         if let Some(fault) = self.changed_input(queue)? {
             return Ok(Outcome::fail(Verdict::Wrong, fault));
@@ -276,7 +318,7 @@ fn is_large(problem: &Problem) -> bool {
 }
 
 /// The full gate: every input family on the problem, then the edge cases that the candidate
-/// claims, on guard pages where there are any.
+/// claims, with guard pages and guard bands in turn where there are pages.
 pub fn full(device: &Device, catalogue: &Catalogue, candidate: &Candidate, problem: &Problem) -> Outcome {
     let mut outcome = Outcome::pass();
     let large = is_large(problem);
@@ -292,7 +334,7 @@ pub fn full(device: &Device, catalogue: &Catalogue, candidate: &Candidate, probl
         // Families that the problem was too large for go round the edge cases.
         let mut families = EDGE.to_vec();
         families.extend(large.then(|| Inputs::ALL[i % Inputs::ALL.len()]).filter(|f| !EDGE.contains(f)));
-        if !check_problem(device, catalogue, candidate, case, &families, i % 2 == 0, &mut outcome) {
+        if !check_problem(device, catalogue, candidate, case, &families, true, &mut outcome) {
             return outcome;
         }
     }
@@ -320,8 +362,12 @@ fn check_problem(
     };
     // Inputs and the oracle's answers take longer than the checks: a few families at a time.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_AT_ONCE);
-    for families in families.chunks(threads) {
-        let make = |family: Inputs| Fixture::new(device, problem, family, OracleBudget::default(), fenced);
+    let numbered: Vec<(usize, Inputs)> = families.iter().copied().enumerate().collect();
+    for families in numbered.chunks(threads) {
+        // Pages see a stray read, bands a write on either side: every second family has pages.
+        let make = |(i, family): (usize, Inputs)| {
+            Fixture::new(device, problem, family, OracleBudget::default(), fenced && i % 2 == 0)
+        };
         let fixtures: Vec<Result<Fixture, DeviceError>> = std::thread::scope(|s| {
             let handles: Vec<_> = families.iter().map(|f| s.spawn(move || make(*f))).collect();
             handles.into_iter().map(|h| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()

@@ -3,6 +3,7 @@
 
 use crate::bench_session::{Raced, Screened};
 use crate::evidence::{TimerRecord, Verdict};
+use crate::gate_test::clean::Cleaned;
 use kernelsmith_kernels::DeviceFacts;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ pub const MARK: &str = "kernelsmith:";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// Must come first, except before `Compile`.
+    /// Must come first, except before `Compile`, `Inject`, `Clean` and `Attack`.
     Open {
         device: String,
         kernels: Option<PathBuf>,
@@ -36,6 +37,25 @@ pub enum Request {
         op: String,
         problem: String,
         candidate: String,
+    },
+    /// The full gate on a kernel with a planted fault, or where `sound` on the kernel as it ships.
+    /// Needs no `Open`: nothing is timed.
+    Inject {
+        device: String,
+        fault: String,
+        sound: bool,
+    },
+    /// Random problems on which nothing may be found. Needs no `Open`.
+    Clean {
+        device: String,
+        op: Option<String>,
+        seed: u64,
+        count: usize,
+    },
+    /// A race of an attack on the timer with an honest kernel. Needs no `Open`.
+    Attack {
+        device: String,
+        name: String,
     },
     /// Contenders are lists of candidates, one a step; peers are command lines of programs.
     Race {
@@ -68,6 +88,15 @@ pub enum Answer {
         max_error_over_bound: f64,
         checks: usize,
         skipped: usize,
+    },
+    Cleaned {
+        result: Cleaned,
+    },
+    /// Why the attack, and the honest kernel beside it, were disqualified, if they were.
+    Attacked {
+        verdict: Verdict,
+        detail: Option<String>,
+        honest: Option<String>,
     },
     Raced {
         result: Raced,

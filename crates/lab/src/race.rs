@@ -119,7 +119,7 @@ pub fn duel(
 }
 
 /// A row with nothing in it yet.
-fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
+pub(crate) fn empty_result(device: &Device, work: &Work, mode: Mode) -> ResultRecord {
     ResultRecord {
         op: work.op().to_string(),
         problem: work.to_string(),
@@ -207,7 +207,9 @@ pub fn race(
         notes.push(format!("{} is {:.3} of the error bound off", peer.name, peer.error_over_bound.unwrap_or(f64::NAN)));
     }
     let out = |c: usize| raced.disqualified.iter().any(|d| d.0 == c);
-    let blocks = raced.samples_us.iter().map(Vec::len).min().unwrap_or(0);
+    // One that was stopped has fewer.
+    let in_race = raced.samples_us.iter().enumerate().filter(|(c, _)| !out(*c));
+    let blocks = in_race.map(|(_, samples)| samples.len()).min().unwrap_or(0);
     let selection = if contenders.len() + raced.peers.len() > 1 { blocks / 3 } else { 0 };
     record.contenders = lines.iter().zip(&raced.samples_us).map(|(l, samples)| contender_record(l, samples)).collect();
     record.selection_blocks = selection;

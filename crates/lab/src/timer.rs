@@ -10,7 +10,7 @@ use crate::secret;
 use crate::work::Work;
 use kernelsmith_core::inputs::Inputs;
 use kernelsmith_core::ops::OracleBudget;
-use kernelsmith_core::{HostArray, Problem};
+use kernelsmith_core::{HostArray, Operand, Problem};
 use kernelsmith_device::{Buffer, Device, DeviceError, DeviceId, Executable, Graph, Queue};
 use kernelsmith_kernels::facts::Target;
 use kernelsmith_kernels::{Candidate, Catalogue, Config, manifest};
@@ -132,8 +132,49 @@ impl Sets {
         outputs.into_iter().try_for_each(|output| queue.fill(output, byte))
     }
 
+    /// The input buffers of a set that are no step's output, with what was written to them.
+    pub(crate) fn inputs(&self, set: usize) -> Vec<(Buffer, Operand, u64)> {
+        let mut out = Vec::new();
+        for (s, problem) in self.work.steps().iter().enumerate() {
+            let (buffers, seeds) = (&self.operands[set][s], &self.seeds[set][s]);
+            let inputs = problem.inputs().into_iter().zip(buffers.iter().cloned().zip(seeds.iter().copied()));
+            out.extend(inputs.filter(|(_, (_, seed))| *seed != 0).map(|(o, (buffer, seed))| (buffer, o, seed)));
+        }
+        out
+    }
+
+    /// The name of an input of the set that is not what was written to it, if there is one.
+    pub fn changed_input(&self, queue: &Queue, set: usize) -> Result<Option<String>, DeviceError> {
+        for (buffer, operand, seed) in self.inputs(set) {
+            let wrote = operand.fill(Inputs::Normal, seed);
+            let mut now = HostArray::zeros(operand.dtype, wrote.len());
+            queue.read(&buffer, 0, now.as_bytes_mut())?;
+            if now.as_bytes() != wrote.as_bytes() {
+                return Ok(Some(operand.name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the inputs of a set again.
+    pub fn restore(&self, queue: &Queue, set: usize) -> Result<(), DeviceError> {
+        for (buffer, operand, seed) in self.inputs(set) {
+            queue.write(&buffer, 0, operand.fill(Inputs::Normal, seed).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The last step's output of a set.
+    pub(crate) fn output(&self, set: usize) -> Option<&Buffer> {
+        self.operands[set].last().and_then(|step| step.last())
+    }
+
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
     /// The launches of one set.
-    fn launches(&self, set: usize, steps: &[Arc<Executable>]) -> Vec<(Arc<Executable>, Vec<Buffer>)> {
+    pub(crate) fn launches(&self, set: usize, steps: &[Arc<Executable>]) -> Vec<(Arc<Executable>, Vec<Buffer>)> {
         steps.iter().cloned().zip(self.operands[set].iter().cloned()).collect()
     }
 
@@ -246,6 +287,7 @@ pub struct Bench {
     hot_outputs: Vec<Buffer>,
     /// What is looked at after the last sample: a set, and an output where it was a hot one.
     last: (usize, Option<Buffer>),
+    steps: Vec<Arc<Executable>>,
 }
 
 /// Length of a timed sample that is aimed at, µs.
@@ -309,6 +351,7 @@ impl Bench {
             cursor: 0,
             hot_outputs,
             last,
+            steps: steps.to_vec(),
         })
     }
 
@@ -348,6 +391,16 @@ impl Bench {
             sets.flush(&queue)?;
         }
         Ok(timer.time(graph)? / self.launches(mode) as f64)
+    }
+
+    /// The executables, one for each step of the work.
+    pub(crate) fn steps(&self) -> &[Arc<Executable>] {
+        &self.steps
+    }
+
+    /// The set that the last sample is checked on.
+    pub fn checked_set(&self) -> usize {
+        self.last.0
     }
 
     /// Checks one launch of the last sample, picked at random.
@@ -415,6 +468,16 @@ impl Timer {
         let mut timer = Timer { device: device.clone(), blocker: None, record: TimerRecord::default() };
         timer.self_test()?;
         Ok(timer)
+    }
+
+    /// A timer whose times nobody publishes: for attacks on it, on a machine that may be busy.
+    pub(crate) fn without_self_test(device: &Device) -> Self {
+        Timer { device: device.clone(), blocker: None, record: TimerRecord::default() }
+    }
+
+    /// The queue that is timed.
+    pub(crate) fn queue(&self) -> Queue {
+        self.device.queue()
     }
 
     fn spin(&self, nanoseconds: i64, launches: usize) -> Result<Graph, DeviceError> {
@@ -517,10 +580,16 @@ fn step_floor_us(device: &Device, problem: &Problem, mode: Mode) -> f64 {
         // 64 f32 flops a cycle and core at 6 GHz; matrix units would be above that.
         Target::Cpu => facts.threads as f64 * 6e9 * 64.0 * (8.0 / dtype.bytes() as f64),
         // Dense tensor rate of one multiprocessor at 2 GHz (Hopper), for every dtype.
+        _ if is_fp8(problem) => facts.sms as f64 * 2e9 * 8192.0,
         _ => facts.sms as f64 * 2e9 * 4096.0 * (2.0 / dtype.bytes() as f64).min(1.0),
     };
     let memory = if mode == Mode::Cold { problem.bytes() / bandwidth } else { 0.0 };
     memory.max(problem.flops() / flops) * 1e6
+}
+
+/// Whether it multiplies eight-bit floats.
+fn is_fp8(problem: &Problem) -> bool {
+    problem.inputs().iter().any(|o| o.dtype.is_fp8())
 }
 
 /// Time at the roofline, µs, where the device's peak is known.
@@ -533,12 +602,16 @@ fn step_roofline_us(device: &Device, problem: &Problem) -> Option<f64> {
     if facts.memory_bandwidth <= 0.0 || facts.target == Target::Cpu {
         return None;
     }
-    let tensor =
-        problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text("tf32".into()));
-    // Hopper, flops a cycle and multiprocessor: dense tensor for 16-bit and tf32, FMA otherwise.
+    let compute = |word: &str| {
+        problem.variables().iter().any(|(n, v)| n == "compute" && *v == kernelsmith_core::Var::Text(word.into()))
+    };
+    // Hopper, flops a cycle and multiprocessor: dense tensor for 8-bit, 16-bit, tf32 and six products of parts
+    // of f32, FMA otherwise.
     let rate = match problem.output().dtype.bytes() {
+        _ if is_fp8(problem) => 8192.0,
         2 => 4096.0,
-        4 if tensor => 2048.0,
+        4 if compute("tf32") => 2048.0,
+        4 if compute("f32x3") => 4096.0 / 6.0,
         4 => 256.0,
         _ => 256.0,
     };

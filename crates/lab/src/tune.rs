@@ -3,18 +3,15 @@
 
 use crate::client::{Compilers, Worker, WorkerError};
 use crate::evidence::*;
-use crate::protocol::{Answer, Request};
-use crate::provenance;
 use crate::race::{AGAIN, Contender, Finished, LONGEST, Purpose, Rules, gate_one, race};
+use crate::screen::{hash_of, screen_one};
 use crate::search::candidates::{Plan, Search, SearchError};
 use crate::search::siblings::Siblings;
 use crate::stats::median;
 use crate::timer::Mode;
 use crate::work::Work;
-use crate::worker::death;
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
-use kernelsmith_device::executable::source_hash;
 use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
 use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Target};
 use std::collections::HashMap;
@@ -104,6 +101,26 @@ const COSTLY_US: f64 = 3000.0;
 const COMPILED: usize = 16;
 const READY: usize = 4;
 
+/// A winner as an entry of the tuned table; none where nothing won.
+pub fn entry_of(r: &ResultRecord, device: &Device, run: &str) -> Option<TunedEntry> {
+    let facts = device.facts();
+    Some(TunedEntry {
+        op: r.op.clone(),
+        problem: r.problem.clone(),
+        mode: r.mode.clone(),
+        candidate: r.candidate.clone()?,
+        us: r.us.unwrap_or(0.0),
+        baseline: r.baseline.clone().unwrap_or_else(|| "none".to_string()),
+        ratio: r.ratio.unwrap_or(1.0),
+        error: r.max_error_over_bound.unwrap_or(0.0),
+        vendor_error: r.vendor_error,
+        source_hash: r.source_hash.clone().unwrap_or_default(),
+        driver: facts.driver.clone(),
+        toolchain: facts.toolchain.clone(),
+        run: run.to_string(),
+    })
+}
+
 impl<'a> Tuner<'a> {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
@@ -187,21 +204,7 @@ impl<'a> Tuner<'a> {
         let Ok(parsed) = candidate.parse::<Candidate>() else { return };
         let baseline = r.baseline.as_ref().and_then(|b| b.parse().ok()).unwrap_or(parsed.clone());
         self.winners.insert((r.problem.clone(), r.mode.clone()), (parsed, baseline));
-        self.table.insert(TunedEntry {
-            op: r.op.clone(),
-            problem: r.problem.clone(),
-            mode: r.mode.clone(),
-            candidate: candidate.clone(),
-            us: r.us.unwrap_or(0.0),
-            baseline: r.baseline.clone().unwrap_or_else(|| "none".to_string()),
-            ratio: r.ratio.unwrap_or(1.0),
-            error: r.max_error_over_bound.unwrap_or(0.0),
-            vendor_error: r.vendor_error,
-            source_hash: r.source_hash.clone().unwrap_or_default(),
-            driver: self.device.facts().driver.clone(),
-            toolchain: self.device.facts().toolchain.clone(),
-            run: self.options.run.clone(),
-        });
+        entry_of(r, self.device, &self.options.run).into_iter().for_each(|e| self.table.insert(e));
     }
 
     fn problem(&mut self, work: &Work, share: Duration, before: &[Record]) -> Result<Vec<ResultRecord>, TuneError> {
@@ -261,16 +264,9 @@ impl<'a> Tuner<'a> {
         Ok(Explored { search, screened, gaps })
     }
 
-    /// The hash of what a candidate runs on a problem now; none where it cannot be told.
-    fn hash(&self, problem: &Problem, candidate: &Candidate) -> Option<String> {
-        let target = self.device.facts().target;
-        let variant = self.catalogue.variant(problem.op(), target, &candidate.variant).ok()?;
-        source_hash(self.catalogue, variant, candidate, problem, self.device).ok()
-    }
-
     /// Whether a record is of what its candidate runs now.
     fn is_fresh(&self, problem: &Problem, record: &CandidateRecord) -> bool {
-        let now = record.candidate.parse().ok().and_then(|c| self.hash(problem, &c));
+        let now = record.candidate.parse().ok().and_then(|c| hash_of(self.catalogue, self.device, problem, &c));
         now.is_some() && now == record.source_hash
     }
 
@@ -410,43 +406,8 @@ impl<'a> Tuner<'a> {
         candidate: &Candidate,
         best_us: Option<f64>,
     ) -> Result<CandidateRecord, TuneError> {
-        let request = Request::Screen {
-            op: problem.op().to_string(),
-            problem: problem.text(),
-            candidate: candidate.to_string(),
-            best_us,
-        };
-        let result = match self.worker.ask(&request, self.options.candidate_limit) {
-            Ok(Answer::Screened { result }) => result,
-            Ok(other) => return Err(WorkerError::Answer(format!("{other:?}")).into()),
-            Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error.into()),
-            Err(error) => {
-                let (verdict, detail) = death(&error);
-                crate::bench_session::Screened::failed(verdict, detail)
-            }
-        };
-        if result.verdict == Verdict::Launch {
-            self.worker.retire();
-        }
-        let variant = self.catalogue.variant(problem.op(), self.device.facts().target, &candidate.variant)?;
-        Ok(CandidateRecord {
-            time: provenance::now(),
-            op: problem.op().to_string(),
-            problem: problem.text(),
-            candidate: candidate.to_string(),
-            vendor: variant.vendor.clone(),
-            verdict: result.verdict,
-            detail: result.detail,
-            max_error_over_bound: result.max_error_over_bound,
-            samples_us: result.samples_us,
-            launches_per_sample: result.launches_per_sample,
-            // A worker that died did not say.
-            source_hash: result.source_hash.or_else(|| self.hash(problem, candidate)),
-            registers: result.registers,
-            spill_bytes: result.spill_bytes,
-            telemetry: result.telemetry,
-            seconds: result.seconds,
-        })
+        let limit = self.options.candidate_limit;
+        Ok(screen_one(self.worker, self.catalogue, self.device, problem, candidate, best_us, limit)?)
     }
 
     /// Gates candidates in order until `want` have passed or the rest is far slower. Returns those

@@ -2,6 +2,8 @@
 
 use crate::bench_session::BenchSession;
 use crate::evidence::Verdict;
+use crate::gate::Outcome;
+use crate::gate_test;
 use crate::protocol::{Answer, MARK, Request};
 use crate::timer::Mode;
 use crate::work::Work;
@@ -23,9 +25,12 @@ pub fn catalogue(kernels: Option<&Path>) -> Result<Catalogue, kernelsmith_kernel
 /// Serves requests until the input ends.
 pub fn serve(input: impl BufRead, mut output: impl Write) -> std::io::Result<()> {
     let mut session: Option<BenchSession> = None;
+    let mut bare = Bare::default();
     for line in input.lines() {
         let answer = match serde_json::from_str::<Request>(&line?) {
-            Ok(request) => handle(&mut session, request).unwrap_or_else(|e| Answer::Refused { reason: e.to_string() }),
+            Ok(request) => {
+                handle(&mut session, &mut bare, request).unwrap_or_else(|e| Answer::Refused { reason: e.to_string() })
+            }
             Err(error) => Answer::Refused { reason: format!("a request that does not parse: {error}") },
         };
         // JSON has no infinities: what holds one becomes null and is refused by the reader.
@@ -36,7 +41,20 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> std::io::Result<()>
     Ok(())
 }
 
-fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer, Failure> {
+/// A device that nothing is timed on.
+#[derive(Default)]
+struct Bare(Option<Device>);
+
+impl Bare {
+    fn device(&mut self, id: &str) -> Result<&Device, Failure> {
+        if self.0.is_none() {
+            self.0 = Some(Device::open(id.parse::<DeviceId>()?)?);
+        }
+        Ok(self.0.as_ref().ok_or("no device")?)
+    }
+}
+
+fn handle(session: &mut Option<BenchSession>, bare: &mut Bare, request: Request) -> Result<Answer, Failure> {
     if let Request::Open { device, kernels } = request {
         let device = Device::open(device.parse::<DeviceId>()?)?;
         let opened = BenchSession::new(device, catalogue(kernels.as_deref())?)?;
@@ -50,24 +68,30 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
         let warnings = compile(&catalogue, &facts, &Problem::parse(&op, &problem)?, &candidates);
         return Ok(Answer::Compiled { warnings });
     }
+    if let Request::Inject { device, fault, sound } = &request {
+        return Ok(gated(gate_test::run::inject(bare.device(device)?, fault, *sound)?));
+    }
+    if let Request::Attack { device, name } = &request {
+        return Ok(gate_test::attack::run(bare.device(device)?, name)?);
+    }
+    if let Request::Clean { device, op, seed, count } = &request {
+        let device = bare.device(device)?;
+        let result = gate_test::clean::batch(device, &Catalogue::builtin()?, op.as_deref(), *seed, *count)?;
+        return Ok(Answer::Cleaned { result });
+    }
     let session = session.as_mut().ok_or("the first request must open a device")?;
     Ok(match request {
-        Request::Open { .. } | Request::Compile { .. } => Answer::Refused { reason: "handled above".to_string() },
+        Request::Open { .. }
+        | Request::Compile { .. }
+        | Request::Inject { .. }
+        | Request::Clean { .. }
+        | Request::Attack { .. } => Answer::Refused { reason: "handled above".to_string() },
         Request::Screen { op, problem, candidate, best_us } => {
             let result = session.screen(&Problem::parse(&op, &problem)?, &candidate.parse()?, best_us);
             Answer::Screened { result }
         }
         Request::Gate { op, problem, candidate } => {
-            let o = session.gate(&Problem::parse(&op, &problem)?, &candidate.parse()?);
-            // An infinite ratio is a mask mismatch; its place in JSON is a large number.
-            let ratio = if o.max_error_over_bound.is_finite() { o.max_error_over_bound } else { f64::MAX };
-            Answer::Gated {
-                verdict: o.verdict,
-                detail: o.detail,
-                max_error_over_bound: ratio,
-                checks: o.checks,
-                skipped: o.skipped,
-            }
+            gated(session.gate(&Problem::parse(&op, &problem)?, &candidate.parse()?))
         }
         Request::Race { op, problem, contenders, peers, mode, budget_ms, seed } => {
             let work = Work::parse(&op, &problem)?;
@@ -78,6 +102,18 @@ fn handle(session: &mut Option<BenchSession>, request: Request) -> Result<Answer
             Answer::Raced { result }
         }
     })
+}
+
+fn gated(o: Outcome) -> Answer {
+    // An infinite ratio is a mask mismatch; its place in JSON is a large number.
+    let ratio = if o.max_error_over_bound.is_finite() { o.max_error_over_bound } else { f64::MAX };
+    Answer::Gated {
+        verdict: o.verdict,
+        detail: o.detail,
+        max_error_over_bound: ratio,
+        checks: o.checks,
+        skipped: o.skipped,
+    }
 }
 
 /// Compiles candidates into the cache; what fails to compile fails again when it is screened.

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 use kernelsmith_core::ops::leaf::Leaf;
 use kernelsmith_core::ops::map::MapProblem;
 use kernelsmith_core::{Expr, Layout, Problem};
-use kernelsmith_device::{Buffer, Executable, Graph};
+use kernelsmith_device::{Buffer, Executable, Graph, Queue};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -85,6 +85,11 @@ impl Replay {
         let problems = tally(launches.iter().map(|(executable, _)| executable.problem()));
         let graph = device.0.queue.capture_overlapping(launches)?;
         Ok(Replay { device: device.clone(), graph, state, inputs, outputs: traced.outputs, problems })
+    }
+
+    /// The recorded launches, and the queue that they run on: for who measures them where they are.
+    pub fn graph(&self) -> (&Queue, &Graph) {
+        (&self.device.0.queue, &self.graph)
     }
 
     /// Puts `inputs` in place and runs the step. Returns before the device is done.

@@ -207,6 +207,8 @@ impl Tensor {
             HostArray::I32(v) => pick!(v, I32),
             HostArray::U8(v) => pick!(v, U8),
             HostArray::Bool(v) => pick!(v, Bool),
+            HostArray::E4M3(v) => pick!(v, E4M3),
+            HostArray::E5M2(v) => pick!(v, E5M2),
         })
     }
 

@@ -7,6 +7,7 @@ pub mod check;
 pub mod compare;
 pub mod devices;
 pub mod export;
+pub mod gate_test;
 pub mod history;
 pub mod import;
 pub mod log;
@@ -54,25 +55,29 @@ pub fn tensor_device(name: Option<&str>, kernels: Option<&Path>, quiet: bool) ->
 
 /// Starts a worker process of this same program.
 pub fn start_worker(device: &Device, kernels: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Worker, Failure> {
-    start_program(&std::env::current_exe()?, device, kernels, stop)
+    Ok(Worker::start(worker_command(device, kernels, stop)?)?)
 }
 
-/// Starts a worker process of a `smith` that may be another one.
+/// How a worker of this same program is started.
+pub fn worker_command(
+    device: &Device,
+    kernels: Option<&Path>,
+    stop: Arc<AtomicBool>,
+) -> Result<WorkerCommand, Failure> {
+    let kernels = kernels.map(std::path::absolute).transpose()?;
+    let (program, args) = (std::env::current_exe()?, vec!["__worker".to_string()]);
+    Ok(WorkerCommand { program, args, device: device.id().to_string(), kernels, stop })
+}
+
+/// Starts a worker process of another `smith`.
 pub fn start_program(
     program: &Path,
     device: &Device,
     kernels: Option<&Path>,
     stop: Arc<AtomicBool>,
 ) -> Result<Worker, Failure> {
-    let kernels = kernels.map(std::path::absolute).transpose()?;
-    let started = Worker::start(WorkerCommand {
-        program: program.to_path_buf(),
-        args: vec!["__worker".to_string()],
-        device: device.id().to_string(),
-        kernels,
-        stop,
-    });
-    Ok(started.map_err(|e| format!("{}: {e}", program.display()))?)
+    let command = WorkerCommand { program: program.to_path_buf(), ..worker_command(device, kernels, stop)? };
+    Ok(Worker::start(command).map_err(|e| format!("{}: {e}", program.display()))?)
 }
 
 /// A flag that Ctrl-C sets, for work that ends by itself when it is.

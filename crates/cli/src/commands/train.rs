@@ -1,6 +1,7 @@
 //! `smith train`.
 
-use super::{Failure, tensor_device};
+use super::tune::{install, user_folder};
+use super::{Failure, start_worker, tensor_device};
 use crate::Outcome;
 use crate::args::{DataSet, TrainArgs};
 use crate::output::{json_line, line, table};
@@ -8,9 +9,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kernelsmith::data::Mnist;
 use kernelsmith::data::mnist::CLASSES;
 use kernelsmith::train::mnist::{Confusion, Options, Trainer};
+use kernelsmith_kernels::tuned::TunedTable;
+use kernelsmith_lab::evidence::{Record, Session, Writer};
+use kernelsmith_lab::in_place::{self, Lab};
+use kernelsmith_lab::provenance::{self, write_atomically};
+use kernelsmith_lab::stats::median;
+use kernelsmith_lab::tune::entry_of;
+use kernelsmith_lab::worker::catalogue;
 use serde_json::json;
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub fn run(args: &TrainArgs) -> Result<Outcome, Failure> {
     match args.set {
@@ -25,6 +34,12 @@ fn mnist(args: &TrainArgs) -> Result<Outcome, Failure> {
     let read = start.elapsed().as_secs_f64();
     let options =
         Options { epochs: args.epochs as usize, batch: args.batch as usize, seed: args.seed, ..Options::default() };
+    let mut device = device;
+    if let Some(budget) = args.tune {
+        tune(args, budget, &data, options, &device)?;
+        // Dispatch reads the table when a device is opened.
+        device = tensor_device(args.device.as_deref(), args.common.kernels.as_deref(), args.common.json)?;
+    }
     let mut trainer = Trainer::new(&data, options, &device)?;
     if args.plan {
         return plan(&trainer, args.common.json);
@@ -73,6 +88,72 @@ fn mnist(args: &TrainArgs) -> Result<Outcome, Failure> {
         line(&format!("saved as {}", args.out.display()));
     }
     Ok(Outcome::Done)
+}
+
+/// Tunes the launches of an epoch in place, on a network that is thrown away, and installs what won.
+fn tune(
+    args: &TrainArgs,
+    budget: Duration,
+    data: &Mnist,
+    options: Options,
+    device: &kernelsmith::Device,
+) -> Result<(), Failure> {
+    let catalogue = catalogue(args.common.kernels.as_deref())?;
+    let raw = device.raw();
+    let slug = raw.facts().slug();
+    let fresh = || Path::new("runs").join(format!("{}-{slug}-mnist-in-place", provenance::stamp()));
+    let folder = args.run.clone().unwrap_or_else(fresh);
+    let mut worker = start_worker(raw, args.common.kernels.as_deref(), Default::default())?;
+    let (mut writer, before) = Writer::open(&folder)?;
+    if !before.records.is_empty() {
+        return Err(format!("{}: there is evidence in it; name a new folder", folder.display()).into());
+    }
+    let session = Session::now(raw, worker.timer.clone(), "mnist-in-place", budget.as_secs_f64(), options.seed);
+    writer.append(&Record::Session(session))?;
+    let mut trainer = Trainer::new(data, options, device)?;
+    trainer.train()?;
+    let (queue, graph) = trainer.replay().graph();
+    let name = format!("an epoch of mnist, batch {}", options.batch);
+    let mut note = |text: &str| eprintln!("{text}");
+    let mut lab = Lab { worker: &mut worker, catalogue: &catalogue, device: raw, note: &mut note };
+    let found = in_place::tune(&mut lab, queue, graph, &name, budget)?;
+    let run = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut winners = TunedTable::default();
+    for record in found.screened {
+        writer.append(&Record::Candidate(record))?;
+    }
+    for swap in &found.swaps {
+        let result = swap.result(raw);
+        entry_of(&result, raw, &run).into_iter().for_each(|entry| winners.insert(entry));
+        writer.append(&Record::Gate(swap.gate.clone()))?;
+        writer.append(&Record::Result(result))?;
+        let (launches, problem) = (swap.launches, &swap.problem);
+        if args.common.json {
+            json_line(&json!({"launches": launches, "op": problem.op(), "problem": problem.text(),
+                "from": swap.from.to_string(), "to": swap.to.to_string()}));
+        } else {
+            line(&format!("{launches} × {problem}: {} instead of {}", swap.to, swap.from));
+        }
+    }
+    writer.append(&Record::Race(found.race.clone()))?;
+    let of = |role: &str| found.race.contenders.iter().find(|c| c.role == role).map(|c| median(&c.samples_us) / 1e3);
+    let (before, after) = (of("baseline").unwrap_or(f64::NAN), of("candidate").unwrap_or(f64::NAN));
+    let ratio = found.ratio;
+    if args.common.json {
+        json_line(&json!({"tuned": name, "before_ms": before, "after_ms": after, "ratio": ratio.value,
+            "ratio_low": ratio.low, "ratio_high": ratio.high, "run": folder}));
+    } else {
+        line(&format!(
+            "{name} on the device: {before:.3} ms before, {after:.3} ms now, {:.3}× ({:.3}–{:.3}); evidence {}",
+            ratio.value,
+            ratio.low,
+            ratio.high,
+            folder.display()
+        ));
+    }
+    let text = winners.to_text(&raw.facts().name);
+    write_atomically(&folder.join("tuned.toml"), &text).map_err(|e| format!("{}: {e}", folder.display()))?;
+    install(&user_folder()?, raw, &winners)
 }
 
 /// What an epoch launches: every problem once, with the candidate that runs it.

@@ -211,13 +211,13 @@ fn write_outputs(args: &TuneArgs, folder: &Path, device: &Device, table: &TunedT
     Ok(page)
 }
 
-fn user_folder() -> Result<PathBuf, Failure> {
+pub fn user_folder() -> Result<PathBuf, Failure> {
     Ok(TunedTable::user_folder().ok_or("the platform has no data folder; set KERNELSMITH_TUNED")?)
 }
 
 /// Merges the winners into the user's table, one process at a time. Without winners it only tells
 /// whether the table can be written.
-fn install(folder: &Path, device: &Device, table: &TunedTable) -> Result<(), Failure> {
+pub fn install(folder: &Path, device: &Device, table: &TunedTable) -> Result<(), Failure> {
     let path = folder.join(format!("{}.toml", device.facts().slug()));
     let named = |e: std::io::Error| format!("{}: {e}", path.display());
     std::fs::create_dir_all(folder).map_err(named)?;

@@ -20,6 +20,12 @@ pub enum Compute {
     Default,
     /// f32 inputs rounded to 11 bits of mantissa; opt-in by name.
     Tf32,
+    /// f32 inputs in three parts, multiplied by matrix units: as accurate as f32 arithmetic, but for
+    /// what lies under 2⁻¹³³. Any f32 product will do; opt-in by name.
+    F32x3,
+    /// Eight-bit inputs whose sums stay in matrix units, which keep 13 bits behind the leading one;
+    /// opt-in by name. By default they are added up in f32 every 128 k.
+    Fast,
 }
 
 impl Compute {
@@ -27,6 +33,8 @@ impl Compute {
         match self {
             Compute::Default => "default",
             Compute::Tf32 => "tf32",
+            Compute::F32x3 => "f32x3",
+            Compute::Fast => "fast",
         }
     }
 }
@@ -99,7 +107,10 @@ pub struct GemmProblem {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// Of C, D and the epilogue's inputs, and of A and B unless `inputs` says otherwise.
     pub dtype: DType,
+    /// The dtypes of A and B: `dtype` both, or eight-bit floats.
+    pub inputs: [DType; 2],
     pub compute: Compute,
     pub a: Layout,
     pub b: Layout,
@@ -193,6 +204,7 @@ impl GemmProblem {
             n,
             k,
             dtype,
+            inputs: [dtype; 2],
             compute: Compute::Default,
             a,
             b,
@@ -204,6 +216,33 @@ impl GemmProblem {
             expr: Expr::Value,
             leaves: Vec::new(),
         })
+    }
+
+    /// Makes A and B eight-bit floats.
+    ///
+    /// # Errors
+    /// Another dtype than those, or a product of them in f64.
+    pub fn with_inputs(mut self, inputs: [DType; 2]) -> Result<Self, ProblemError> {
+        if !inputs.iter().all(|d| d.is_fp8()) || self.dtype == DType::F64 {
+            let reason = format!("inputs {} and {} with dtype {}", inputs[0], inputs[1], self.dtype);
+            return Err(ProblemError::Invalid { problem: self.text(), reason });
+        }
+        self.inputs = inputs;
+        Ok(self)
+    }
+
+    /// Whether A and B are eight-bit floats.
+    pub fn is_fp8(&self) -> bool {
+        self.inputs[0].is_fp8()
+    }
+
+    /// `e4m3` where both inputs are that, `e4m3:e5m2` for A and B, empty where they have the problem's dtype.
+    fn inputs_text(&self) -> String {
+        match self.inputs {
+            _ if !self.is_fp8() => String::new(),
+            [a, b] if a == b => a.to_string(),
+            [a, b] => format!("{a}:{b}"),
+        }
     }
 
     /// Replaces the epilogue chain.
@@ -356,16 +395,16 @@ impl GemmProblem {
         }
     }
 
-    /// Bytes of alignment (up to 16) that every vector along the contiguous dimension has, and
-    /// the elements that fit in it.
-    pub fn vector(&self, layout: &Layout) -> (usize, usize) {
+    /// Bytes of alignment (up to 16) that every vector of `dtype` along the contiguous dimension has,
+    /// and the elements that fit in it.
+    pub fn vector(layout: &Layout, dtype: DType) -> (usize, usize) {
         let inner = match Self::inner(layout) {
             0 => Some(2),
             1 => Some(1),
             _ => None,
         };
-        let align = layout.alignment(self.dtype.bytes(), inner);
-        let vec = if inner.is_some() { (align / self.dtype.bytes()).max(1) } else { 1 };
+        let align = layout.alignment(dtype.bytes(), inner);
+        let vec = if inner.is_some() { (align / dtype.bytes()).max(1) } else { 1 };
         (align, vec)
     }
 
@@ -417,6 +456,9 @@ impl OpProblem for GemmProblem {
             parts.push(format!("batch={}", self.batch));
         }
         parts.push(format!("m={},n={},k={},dtype={}", self.m, self.n, self.k, self.dtype));
+        if self.is_fp8() {
+            parts.push(format!("inputs={}", self.inputs_text()));
+        }
         if self.compute != Compute::Default {
             parts.push(format!("compute={}", self.compute.name()));
         }
@@ -459,9 +501,11 @@ impl OpProblem for GemmProblem {
     }
 
     fn operands(&self) -> Vec<Operand> {
-        let dtype = self.dtype;
-        let make = |name: &str, layout, role| Operand { name: name.to_string(), dtype, layout, role, below: None };
-        let mut out = vec![make("a", self.a, Role::Input), make("b", self.b, Role::Input)];
+        let typed =
+            |name: &str, dtype, layout, role| Operand { name: name.to_string(), dtype, layout, role, below: None };
+        let make = |name: &str, layout, role| typed(name, self.dtype, layout, role);
+        let [a, b] = self.inputs;
+        let mut out = vec![typed("a", a, self.a, Role::Input), typed("b", b, self.b, Role::Input)];
         if self.has_beta() {
             out.push(make("c", self.c, Role::Input));
         }
@@ -484,8 +528,8 @@ impl OpProblem for GemmProblem {
     fn variables(&self) -> Vec<(String, Var)> {
         let int = |name: &str, x: usize| (name.to_string(), Var::Int(x as i64));
         let text = |name: &str, x: &str| (name.to_string(), Var::Text(x.to_string()));
-        let operand = |name: &str, layout: &Layout, names: [&str; 3]| {
-            let (align, vec) = self.vector(layout);
+        let operand = |name: &str, dtype: DType, layout: &Layout, names: [&str; 3]| {
+            let (align, vec) = Self::vector(layout, dtype);
             let s = layout.strides();
             let fields = vec![
                 text("inner", names[Self::inner(layout)]),
@@ -504,23 +548,25 @@ impl OpProblem for GemmProblem {
             int("k", self.k),
             int("element", self.dtype.bytes()),
             text("dtype", self.dtype.name()),
+            text("inputs", &self.inputs_text()),
             text("compute", self.compute.name()),
             text("layout", self.layout_name()),
             text("epilogue", &self.epilogue_text()),
             ("alpha".to_string(), Var::Float(self.alpha)),
             ("beta".to_string(), Var::Float(self.beta)),
-            operand("a", &self.a, ["k", "m", "none"]),
-            operand("b", &self.b, ["n", "k", "none"]),
-            operand("c", &self.c, ["n", "m", "none"]),
-            operand("d", &self.d, ["n", "m", "none"]),
+            operand("a", self.inputs[0], &self.a, ["k", "m", "none"]),
+            operand("b", self.inputs[1], &self.b, ["n", "k", "none"]),
+            operand("c", self.dtype, &self.c, ["n", "m", "none"]),
+            operand("d", self.dtype, &self.d, ["n", "m", "none"]),
         ]
     }
 
     fn class(&self) -> String {
         let d_inner = ["n", "m", "none"][Self::inner(&self.d)];
         let shape_class = if self.batch > 1 { "batched" } else { "single" };
+        let inputs = if self.is_fp8() { format!("{}>", self.inputs_text()) } else { String::new() };
         format!(
-            "{},{},{},d_inner={d_inner},{shape_class},beta={},epilogue={}",
+            "{inputs}{},{},{},d_inner={d_inner},{shape_class},beta={},epilogue={}",
             self.dtype,
             self.compute.name(),
             self.layout_name(),
@@ -530,10 +576,10 @@ impl OpProblem for GemmProblem {
     }
 
     fn coordinates(&self) -> Vec<f64> {
-        let align = |layout| (self.vector(layout).0 as f64).log2();
+        let align = |layout, dtype| (Self::vector(layout, dtype).0 as f64).log2();
         let mut out: Vec<f64> =
             [self.batch, self.m, self.n, self.k].iter().map(|&x| (x.max(1) as f64).log2()).collect();
-        out.extend([align(&self.a), align(&self.b), align(&self.d)]);
+        out.extend([align(&self.a, self.inputs[0]), align(&self.b, self.inputs[1]), align(&self.d, self.dtype)]);
         out
     }
 
@@ -555,8 +601,9 @@ impl OpProblem for GemmProblem {
 
     fn fingerprint(&self) -> u64 {
         // Sizes, first strides and offsets tell nearly all problems apart; equality settles the rest.
-        let mut h =
-            hash(self.dtype as u64 ^ (self.compute as u64) << 8, (self.steps.len() + 64 * self.leaves.len()) as u64);
+        let [a, b] = self.inputs;
+        let types = self.dtype as u64 ^ (self.compute as u64) << 8 ^ (a as u64) << 16 ^ (b as u64) << 24;
+        let mut h = hash(types, (self.steps.len() + 64 * self.leaves.len()) as u64);
         for x in [self.batch, self.m, self.n, self.k] {
             h = hash(h, x as u64);
         }
@@ -576,11 +623,13 @@ impl OpProblem for GemmProblem {
     }
 }
 
-const KEYS: [&str; 15] =
-    ["batch", "m", "n", "k", "dtype", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue", "expr"];
+const KEYS: [&str; 16] = [
+    "batch", "m", "n", "k", "dtype", "inputs", "compute", "layout", "a", "b", "c", "d", "alpha", "beta", "epilogue",
+    "expr",
+];
 
-/// Reads `m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu`. `batch`, `compute`, `layout`
-/// (nn), `alpha`, `beta` and `epilogue` are optional; `a=offset@batch:row:column` gives explicit
+/// Reads `m=1,n=9728,k=896,dtype=f16,layout=nt,epilogue=bias+gelu`. `batch`, `inputs`, `compute`, `layout`
+/// (nn), `alpha`, `beta` and `epilogue` are optional; `inputs=e4m3:e5m2` are eight-bit dtypes of A and B; `a=offset@batch:row:column` gives explicit
 /// strides (also b, c, d). `expr=mul(v,x0),x0=f16@0:0:1` is an epilogue that is no chain.
 pub fn parse_problem(text: &str) -> Result<Problem, ProblemError> {
     parse(text).map(Problem::new)
@@ -608,11 +657,22 @@ pub fn parse(text: &str) -> Result<GemmProblem, ProblemError> {
         .filter(|d: &DType| d.is_float())
         .ok_or_else(|| fields.bad("dtype", dtype, "f32, f64, f16 or bf16"))?;
     let mut out = GemmProblem::new(shape, dtype)?;
+    if let Some(inputs) = fields.get("inputs") {
+        let bad = || fields.bad("inputs", inputs, "e4m3 or e5m2, or one for A and one for B like e4m3:e5m2");
+        let named = |name: &str| DType::FP8.into_iter().find(|d| d.name() == name).ok_or_else(bad);
+        let (a, b) = inputs.split_once(':').unwrap_or((inputs, inputs));
+        out = out
+            .with_inputs([named(a)?, named(b)?])
+            .map_err(|_| fields.bad("dtype", dtype.name(), "f16, bf16 or f32"))?;
+    }
     out.compute = match fields.get("compute") {
         None | Some("default") => Compute::Default,
-        Some("tf32") if dtype == DType::F32 => Compute::Tf32,
-        Some("tf32") => return Err(fields.bad("compute", "tf32", "dtype=f32 beside it")),
-        Some(other) => return Err(fields.bad("compute", other, "default or tf32")),
+        Some("fast") if out.is_fp8() => Compute::Fast,
+        Some("fast") => return Err(fields.bad("compute", "fast", "inputs=e4m3 or e5m2 beside it")),
+        Some("tf32") if dtype == DType::F32 && !out.is_fp8() => Compute::Tf32,
+        Some("f32x3") if dtype == DType::F32 && !out.is_fp8() => Compute::F32x3,
+        Some(name @ ("tf32" | "f32x3")) => return Err(fields.bad("compute", name, "inputs in dtype=f32")),
+        Some(other) => return Err(fields.bad("compute", other, "default, tf32, f32x3 or fast")),
     };
     (out.alpha, out.beta) = (fields.real("alpha", 1.0)?, fields.real("beta", 0.0)?);
     let leaves = fields.leaves(&[out.batch, out.m, out.n])?;
@@ -678,6 +738,13 @@ mod tests {
             ("m=1,m=2,n=2,k=3,dtype=f32", "twice"),
             ("m=1,n=2,k=3,dtype=f32,epilogue=bias+frelu", "bias+frelu"),
             ("m=1,n=2,k=3,dtype=f16,compute=tf32", "tf32"),
+            ("m=1,n=2,k=3,dtype=f64,compute=f32x3", "inputs in dtype=f32"),
+            ("m=1,n=2,k=3,dtype=f32,compute=f32x2", "default, tf32, f32x3 or fast"),
+            ("m=1,n=2,k=3,dtype=f32,compute=fast", "inputs=e4m3 or e5m2 beside it"),
+            ("m=1,n=2,k=3,dtype=f32,inputs=e4m3,compute=tf32", "inputs in dtype=f32"),
+            ("m=1,n=2,k=3,dtype=f64,inputs=e4m3", "f16, bf16 or f32"),
+            ("m=1,n=2,k=3,dtype=f32,inputs=e4m3:f16", "e4m3:e5m2"),
+            ("m=1,n=2,k=3,dtype=e4m3", "f32, f64, f16 or bf16"),
             ("m=-1,n=2,k=3,dtype=f32", "whole number"),
             ("m=1,n=2,k=3,dtype=f32,d=0@0:0:0", "overlap"),
             ("m=1,n=2,k=3,dtype=f32,a=0@1:-1", "a=0@1:-1"),
@@ -699,6 +766,32 @@ mod tests {
             if p.k > 0 {
                 assert_eq!(&parse(&p.text()).unwrap(), p, "{}", p.text());
             }
+        }
+    }
+
+    #[test]
+    fn eight_bit_inputs_have_their_own_dtypes_sizes_and_alignments() {
+        for (text, inputs) in [
+            ("m=32,n=48,k=64,dtype=bf16,inputs=e4m3,layout=nt", [DType::E4M3; 2]),
+            (
+                "m=32,n=48,k=64,dtype=f32,inputs=e5m2:e4m3,compute=fast,layout=nt,epilogue=bias",
+                [DType::E5M2, DType::E4M3],
+            ),
+        ] {
+            let p = parse(text).unwrap();
+            assert_eq!((p.text().as_str(), p.inputs), (text, inputs));
+            let dtypes: Vec<DType> = p.operands().iter().map(|o| o.dtype).collect();
+            assert_eq!(dtypes[..2], inputs);
+            assert!(dtypes[2..].iter().all(|d| *d == p.dtype));
+            let output = p.dtype.bytes() * (32 * 48 + if p.steps.is_empty() { 0 } else { 48 });
+            assert_eq!(p.bytes(), (32 * 64 + 48 * 64 + output) as f64);
+            assert_eq!(GemmProblem::vector(&p.a, p.inputs[0]), (16, 16));
+            for case in p.edge_cases() {
+                let case = case.downcast::<GemmProblem>().unwrap();
+                assert_eq!((case.inputs, case.compute), (p.inputs, p.compute));
+            }
+            let plain = parse("m=32,n=48,k=64,dtype=bf16,layout=nt").unwrap();
+            assert!(plain.fingerprint() != p.fingerprint() && plain.class() != p.class());
         }
     }
 
@@ -729,9 +822,9 @@ mod tests {
     #[test]
     fn alignment_follows_offsets_and_strides() {
         let p = parse("m=8,n=16,k=24,dtype=f16,a=0@192:24:1,b=8@0:17:1").unwrap();
-        assert_eq!(p.vector(&p.a), (16, 8));
-        assert_eq!(p.vector(&p.b), (2, 1));
-        assert_eq!(p.vector(&p.d), (16, 8));
+        assert_eq!(GemmProblem::vector(&p.a, p.dtype), (16, 8));
+        assert_eq!(GemmProblem::vector(&p.b, p.dtype), (2, 1));
+        assert_eq!(GemmProblem::vector(&p.d, p.dtype), (16, 8));
     }
 
     #[test]

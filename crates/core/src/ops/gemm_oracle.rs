@@ -12,6 +12,14 @@ use crate::reference::{Reference, RowIdentity, rounding_error};
 use crate::{DType, HostArray, Layout};
 use rayon::prelude::*;
 
+/// What matrix units keep of a sum of eight-bit products: bits behind the leading one of the largest
+/// number in it. Found on H100s and other Hopper (DeepSeek-V3, arXiv 2412.19437, §3.5.2: "around 14 bits";
+/// SageAttention2, arXiv 2411.10958: "FP22", 13 bits of mantissa); the rest is cut off.
+const FP8_SUM_BITS: i32 = 13;
+/// k that an instruction takes, and k after which sums are added up in f32 unless fast ones are asked for.
+const FP8_STEP: f64 = 32.0;
+const FP8_PROMOTED: f64 = 128.0;
+
 /// Columns of B that are converted to f64 at a time.
 const BLOCK: usize = 8;
 
@@ -74,6 +82,20 @@ impl<'a> Oracle<'a> {
         if self.inputs.errors_are_independent() { worst.min((6.0 * k.sqrt() + 4.0) * epsilon) } else { worst }
     }
 
+    /// Shares of a sum's size that cut-off sums of eight-bit products may lose, 0 for other inputs. The size
+    /// is that of the largest number on the way: Σ|ab| at most, and about the spread of the sums where errors
+    /// are independent. Then each of k products loses its own part of a unit, and each instruction's sum
+    /// one in the same direction; else all of them may lose a whole one.
+    fn cut_off(&self) -> f64 {
+        if !self.p.is_fp8() || self.inputs.sums_are_exact() {
+            return 0.0;
+        }
+        let k = self.p.k as f64;
+        let within = if self.p.compute == Compute::Fast { k } else { k.min(FP8_PROMOTED) };
+        let products = if self.inputs.errors_are_independent() { 2.0 * within.sqrt() } else { within };
+        (within / FP8_STEP + products + 4.0) * 2f64.powi(-FP8_SUM_BITS)
+    }
+
     /// What products below the accumulator's normal range can lose (Higham 2002, §2.1): half the
     /// spacing of its subnormals for each product.
     fn underflow(&self) -> f64 {
@@ -81,6 +103,8 @@ impl<'a> Oracle<'a> {
             (DType::F64, _) => f64::from_bits(1),
             // Rounding inputs to tf32 may flush subnormal ones, each times a number of order one.
             (_, Compute::Tf32) => 2f64.powi(-123),
+            // What is left of an input below the last bit of a bf16, 2⁻¹³⁴, times a number of order one.
+            (_, Compute::F32x3) => 2f64.powi(-130),
             _ => 2f64.powi(-149),
         };
         if self.inputs.sums_are_exact() { 0.0 } else { (self.p.k as f64 + 4.0) * spacing }
@@ -99,6 +123,12 @@ impl<'a> Oracle<'a> {
                 error += 2.0 * step * sums.magnitude;
             }
         }
+        let size = if self.inputs.errors_are_independent() {
+            sums.product.abs().max(3.0 * sums.squares.sqrt()).min(sums.magnitude)
+        } else {
+            sums.magnitude
+        };
+        error += self.cut_off() * size;
         // An infinite or NaN sum is compared exactly.
         let error = if sums.product.is_finite() { error } else { 0.0 };
         let mut x = Bounded { value: sums.product, error, unit: self.unit };
@@ -212,12 +242,13 @@ impl<'a> Oracle<'a> {
             // Root of the summed squares of the elements' bounds, each taken as the row's mean.
             let n = p.n as f64;
             let tf32 = if p.compute == Compute::Tf32 { 2f64.powi(-9) } else { 0.0 };
+            let cut_off = self.cut_off() * if self.inputs.errors_are_independent() { share } else { 1.0 };
             let size = slope.abs() * share * magnitude + added;
             let exact = self.inputs.sums_are_exact() && size / n < exact_integers(p.dtype) / 64.0;
             let mean = if exact {
                 0.0
             } else {
-                (slope.abs() * (gamma + tf32 * share) * magnitude + p.dtype.unit_roundoff() * size) / n
+                (slope.abs() * (gamma + tf32 * share + cut_off) * magnitude + p.dtype.unit_roundoff() * size) / n
             };
             (target, 8.0 * norm * mean + 1e-12 * (target.abs() + magnitude))
         };
@@ -327,12 +358,15 @@ mod tests {
         out
     }
 
-    const PROBLEMS: [&str; 6] = [
+    const PROBLEMS: [&str; 9] = [
         "m=33,n=40,k=57,dtype=f32",
         "m=5,n=64,k=128,dtype=f16,layout=nt,epilogue=bias+gelu",
         "batch=3,m=9,n=17,k=31,dtype=bf16,layout=tn,alpha=0.5,beta=2.0",
         "m=20,n=20,k=20,dtype=f64,layout=tt,epilogue=residual+scale(0.5)+bias_row",
         "m=16,n=24,k=64,dtype=f32,compute=tf32",
+        "m=33,n=24,k=70,dtype=f32,compute=f32x3,layout=tn",
+        "m=33,n=24,k=70,dtype=bf16,inputs=e4m3,layout=nt",
+        "m=17,n=40,k=50,dtype=f32,inputs=e5m2:e4m3,compute=fast,layout=nt",
         "m=7,n=8,k=9,dtype=f32,a=4@0:20:2,d=1@0:1:9,epilogue=relu",
     ];
 

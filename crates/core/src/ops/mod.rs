@@ -104,8 +104,8 @@ impl Operand {
         let special = inputs == Inputs::Special;
         HostArray::from_fn(self.dtype, self.layout.span(), |i| {
             let h = hash(seed, i as u64);
-            match h % 509 {
-                // Just outside on either side.
+            match h % 31 {
+                // Just outside on either side, and often: there is one for each row only.
                 0 if special => -1.0,
                 1 if special => below as f64,
                 _ => ((h >> 16) % below as u64) as f64,

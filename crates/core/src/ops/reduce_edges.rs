@@ -16,7 +16,7 @@ pub fn edge_cases(base: &ReduceProblem) -> Vec<Problem> {
         (fixed && base.outer < base.shape().len())
             .then(|| shape[..o].iter().copied().chain(shape[o..].iter().map(|_| 1)).collect::<Vec<_>>())
     };
-    let mut push = |shape: &[usize], o: usize, view: &dyn Fn(&[usize]) -> Option<Layout>| {
+    let mut push = |shape: &[usize], o: usize, apart: isize, view: &dyn Fn(&[usize]) -> Option<Layout>| {
         let leaf = |(i, l): (usize, &Leaf)| {
             let layout = match inner_of(shape, o, i) {
                 Some(thin) => view(&thin)?.broadcast(shape).ok()?,
@@ -25,7 +25,7 @@ pub fn edge_cases(base: &ReduceProblem) -> Vec<Problem> {
             Some(Leaf::new(l.dtype, layout))
         };
         let inputs: Option<Vec<Leaf>> = base.inputs.iter().enumerate().map(leaf).collect();
-        let target = Layout::contiguous(&shape[..o]).ok().map(|l| Leaf::new(base.out.dtype, l));
+        let target = spaced(&shape[..o], apart).map(|l| Leaf::new(base.out.dtype, l));
         if let (Some(inputs), Some(target)) = (inputs, target)
             && let Ok(problem) =
                 ReduceProblem::new(base.kind, shape, o, (base.expr.clone(), base.post.clone()), inputs, target)
@@ -50,8 +50,10 @@ pub fn edge_cases(base: &ReduceProblem) -> Vec<Problem> {
         (vec![70_001], 0),
         (vec![2, 3, 5, 7], 2),
         (vec![1023, 129], 1),
+        // whole cache lines: these can end at a page
+        (vec![32, 48], 1),
     ] {
-        push(&shape, o, &plain);
+        push(&shape, o, 1, &plain);
     }
     let shape = [45, 70];
     let padded = |s: &[usize]| {
@@ -66,8 +68,18 @@ pub fn edge_cases(base: &ReduceProblem) -> Vec<Problem> {
     };
     let views: [&dyn Fn(&[usize]) -> Option<Layout>; 4] = [&padded, &transposed, &flipped, &strided];
     for view in views {
-        push(&shape, 1, view);
+        push(&shape, 1, 1, view);
     }
-    push(&[130, 515], 1, &transposed);
+    push(&[130, 515], 1, 1, &transposed);
+    // results that do not lie side by side
+    push(&shape, 1, 2, &plain);
+    push(&shape, 1, 3, &transposed);
     out
+}
+
+/// An array whose elements lie `apart`, the last dimension's neighbours nearest.
+fn spaced(shape: &[usize], apart: isize) -> Option<Layout> {
+    let plain = Layout::contiguous(shape).ok()?;
+    let strides: Vec<isize> = plain.strides().iter().map(|s| s * apart).collect();
+    Layout::strided(shape, &strides, 0).ok()
 }

@@ -6,6 +6,9 @@ use super::row::{RowProblem, RowSpec};
 use crate::layout::MAX_RANK;
 use crate::{Expr, Layout};
 
+/// The length of rows whose results, one a row, lie apart.
+const SPACED: usize = 71;
+
 /// One column, primes, block ± 1, long rows; padded, transposed and strided arrays.
 pub fn edge_cases(base: &RowProblem) -> Vec<Problem> {
     let mut out = Vec::new();
@@ -25,7 +28,8 @@ pub fn edge_cases(base: &RowProblem) -> Vec<Problem> {
             Some(Leaf::new(l.dtype, view(&thin)?.broadcast(&shape).ok()?))
         };
         let inputs: Option<Vec<Leaf>> = base.inputs.iter().map(leaf).collect();
-        let target = if base.kind.reduces() { Layout::contiguous(&shape[..1]).ok() } else { view(&shape) };
+        let apart = if shape[1] == SPACED { 2 } else { 1 };
+        let target = if base.kind.reduces() { Layout::strided(&shape[..1], &[apart], 0).ok() } else { view(&shape) };
         let spec = RowSpec {
             kind: base.kind,
             eps: base.eps,
@@ -40,7 +44,9 @@ pub fn edge_cases(base: &RowProblem) -> Vec<Problem> {
         }
     };
     let plain = |s: &[usize; 2]| Layout::contiguous(s).ok();
-    for shape in [[1, 1], [5, 1], [1, 2], [7, 31], [33, 129], [3, 1023], [2, 4097], [1, 33_000], [300, 10]] {
+    let sizes = [[1, 1], [5, 1], [1, 2], [7, 31], [33, 129], [3, 1023], [2, 4097], [1, 33_000], [300, 10]];
+    // Whole cache lines can end at a page; the results of rows of that length do not lie side by side.
+    for shape in sizes.into_iter().chain([[16, 64], [13, SPACED]]) {
         push(shape, &plain);
     }
     let padded = |s: &[usize; 2]| {

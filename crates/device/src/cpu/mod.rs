@@ -1,9 +1,11 @@
 //! The CPU backend: kernels are Rust functions, queues run at once.
 
+pub mod attacks;
 #[cfg(test)]
 mod checks;
 mod evaluator;
 pub mod facts;
+pub mod faulted;
 pub mod faults;
 mod fold;
 pub mod gather;

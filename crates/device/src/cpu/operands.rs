@@ -4,7 +4,7 @@ use super::kernel::{CpuCall, CpuKernelError};
 use half::{bf16, f16};
 use kernelsmith_core::dtype::{bf16_of, f16_of};
 use kernelsmith_core::ops::{OpProblem, Operand};
-use kernelsmith_core::{DType, Layout};
+use kernelsmith_core::{DType, Layout, fp8};
 
 /// An input's buffer, read one element at a time.
 pub struct Source<'a> {
@@ -77,6 +77,8 @@ impl Source<'_> {
             DType::BF16 => at!(self.bytes, position, bf16).to_f64(),
             DType::I32 => f64::from(at!(self.bytes, position, i32)),
             DType::U8 | DType::Bool => f64::from(self.bytes[position]),
+            DType::E4M3 => fp8::E4M3.decode(self.bytes[position]),
+            DType::E5M2 => fp8::E5M2.decode(self.bytes[position]),
         }
     }
 
@@ -97,6 +99,8 @@ impl Target<'_> {
             DType::I32 => self.copy(position, &(x as i32).to_ne_bytes()),
             DType::U8 => self.bytes[position] = x as u8,
             DType::Bool => self.bytes[position] = u8::from(x != 0.0),
+            DType::E4M3 => self.bytes[position] = fp8::E4M3.encode(x),
+            DType::E5M2 => self.bytes[position] = fp8::E5M2.encode(x),
         }
     }
 

@@ -204,31 +204,41 @@ impl CudaDevice {
             (_, Compute::Tf32) => (cuda::CUDA_R_32F, cuda::CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32),
             _ => (cuda::CUDA_R_32F, cuda::CUDA_R_32F, CUBLAS_COMPUTE_32F),
         };
+        let cuda_of = |of: DType| match of {
+            DType::E4M3 => cuda::CUDA_R_8F_E4M3,
+            DType::E5M2 => cuda::CUDA_R_8F_E5M2,
+            _ => dtype,
+        };
+        let [a_type, b_type] = p.inputs;
         let made = cudarc::cublaslt::result::create_matmul_desc(compute, scale);
         let description = Description(made.map_err(|e| refuse(format!("{e:?}")))?);
         // Row-major D: compute Dᵀ = Bᵀ·Aᵀ, so the library's first matrix is our B. In the library's
         // eyes a columns-inner B (n rows contiguous) is Bᵀ already; column-major D swaps roles.
-        let offset = |layout: &Layout| layout.offset() * p.dtype.bytes();
+        let offset = |layout: &Layout, dtype: DType| layout.offset() * dtype.bytes();
         let c_index = 2;
         let d_index = problem.operands().len() - 1;
-        let c_operand = if p.has_beta() { (c_index, offset(&p.c)) } else { (d_index, offset(&p.d)) };
+        let c_operand = if p.has_beta() { (c_index, offset(&p.c, p.dtype)) } else { (d_index, offset(&p.d, p.dtype)) };
+        let (at_a, at_b) = ((0, offset(&p.a, a_type)), (1, offset(&p.b, b_type)));
         let (first, second, transpose, first_at, second_at) = if d_inner {
-            (&b, &a, (!b_inner, !a_inner), (1, offset(&p.b)), (0, offset(&p.a)))
+            ((&b, b_type), (&a, a_type), (!b_inner, !a_inner), at_b, at_a)
         } else {
-            (&a, &b, (a_inner, b_inner), (0, offset(&p.a)), (1, offset(&p.b)))
+            ((&a, a_type), (&b, b_type), (a_inner, b_inner), at_a, at_b)
         };
         use lt::cublasLtMatmulDescAttributes_t::*;
         // cublasOperation_t: 0 as stored, 1 transposed.
         let op = |t: bool| i32::from(t);
         description.set(CUBLASLT_MATMUL_DESC_TRANSA, &op(transpose.0))?;
         description.set(CUBLASLT_MATMUL_DESC_TRANSB, &op(transpose.1))?;
+        if p.compute == Compute::Fast {
+            description.set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, &1i8)?;
+        }
         let (epilogue, has_bias) =
             epilogue(p, d_inner).ok_or_else(|| refuse("an epilogue that cuBLASLt does not fuse".to_string()))?;
         description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
         let bias = has_bias.then(|| if p.has_beta() { 3 } else { 2 });
         let layouts = [
-            first.layout(dtype, p.batch)?,
-            second.layout(dtype, p.batch)?,
+            first.0.layout(cuda_of(first.1), p.batch)?,
+            second.0.layout(cuda_of(second.1), p.batch)?,
             c.layout(dtype, p.batch)?,
             d.layout(dtype, p.batch)?,
         ];
@@ -243,7 +253,13 @@ impl CudaDevice {
             alpha: p.alpha,
             beta: p.beta,
             double: p.dtype == DType::F64,
-            operands: Operands { first: first_at, second: second_at, c: c_operand, bias, d: (d_index, offset(&p.d)) },
+            operands: Operands {
+                first: first_at,
+                second: second_at,
+                c: c_operand,
+                bias,
+                d: (d_index, offset(&p.d, p.dtype)),
+            },
         })
     }
 
@@ -352,20 +368,19 @@ fn heuristics(
         made.map_err(|e| DeviceError::Driver { call: "cublasLtMatmulPreferenceCreate", reason: format!("{e:?}") })?,
     );
     use lt::cublasLtMatmulPreferenceAttributes_t::*;
-    let align = |layout: &Layout| {
-        (layout.offset() * p.dtype.bytes()).checked_next_power_of_two().map_or(256, |_| {
-            let bytes = layout.offset() * p.dtype.bytes();
-            if bytes == 0 { 256u32 } else { 1 << bytes.trailing_zeros().min(8) }
-        })
+    let align = |layout: &Layout, dtype: DType| {
+        let bytes = layout.offset() * dtype.bytes();
+        if bytes == 0 { 256u32 } else { 1 << bytes.trailing_zeros().min(8) }
     };
+    let (a, b) = (align(&p.a, p.inputs[0]), align(&p.b, p.inputs[1]));
     let d_row_major = GemmProblem::inner(&p.d) == 0;
-    let (first, second) = if d_row_major { (align(&p.b), align(&p.a)) } else { (align(&p.a), align(&p.b)) };
+    let (first, second) = if d_row_major { (b, a) } else { (a, b) };
     let settings: [(lt::cublasLtMatmulPreferenceAttributes_t, Vec<u8>); 5] = [
         (CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, WORKSPACE.to_ne_bytes().to_vec()),
         (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, first.to_ne_bytes().to_vec()),
         (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, second.to_ne_bytes().to_vec()),
-        (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align(&p.c).to_ne_bytes().to_vec()),
-        (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align(&p.d).to_ne_bytes().to_vec()),
+        (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align(&p.c, p.dtype).to_ne_bytes().to_vec()),
+        (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align(&p.d, p.dtype).to_ne_bytes().to_vec()),
     ];
     for (attribute, value) in &settings {
         // SAFETY: the preference is alive; the library copies the value.

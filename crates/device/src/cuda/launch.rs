@@ -411,7 +411,7 @@ fn encode(map: &TensorMap, address: u64) -> Result<[u8; std::mem::size_of::<sys:
         DType::F16 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
         DType::BF16 => CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
         DType::I32 => CU_TENSOR_MAP_DATA_TYPE_INT32,
-        DType::U8 | DType::Bool => CU_TENSOR_MAP_DATA_TYPE_UINT8,
+        DType::U8 | DType::Bool | DType::E4M3 | DType::E5M2 => CU_TENSOR_MAP_DATA_TYPE_UINT8,
     };
     use sys::CUtensorMapSwizzle::*;
     let swizzle = match map.swizzle {

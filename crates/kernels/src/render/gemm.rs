@@ -18,9 +18,17 @@ pub fn prelude(p: &GemmProblem) -> String {
     let _ = writeln!(out, "#define DTYPE_{dtype} 1");
     let _ = writeln!(out, "#define COMPUTE_TF32 {}", flag(p.compute == Compute::Tf32));
     let _ = writeln!(out, "#define HAS_BETA {}", flag(p.has_beta()));
-    for (name, layout) in [("A", &p.a), ("B", &p.b), ("C", &p.c), ("D", &p.d)] {
+    // Only where they differ: other sources stay what they were.
+    if p.is_fp8() {
+        for (name, dtype) in [("A", p.inputs[0]), ("B", p.inputs[1])] {
+            let _ = writeln!(out, "#define {name}_E4M3 {}", flag(dtype == DType::E4M3));
+        }
+    }
+    let [of_a, of_b] = p.inputs;
+    let operands = [("A", &p.a, of_a), ("B", &p.b, of_b), ("C", &p.c, p.dtype), ("D", &p.d, p.dtype)];
+    for (name, layout, dtype) in operands {
         let _ = writeln!(out, "#define {name}_INNER {}", GemmProblem::inner(layout));
-        let _ = writeln!(out, "[[maybe_unused]] constexpr int {name}_VEC = {};", p.vector(layout).1);
+        let _ = writeln!(out, "[[maybe_unused]] constexpr int {name}_VEC = {};", GemmProblem::vector(layout, dtype).1);
     }
     out
 }

@@ -3,8 +3,8 @@
 use super::model::{Index, Lined};
 use super::number::{NONE, finite, three};
 use super::plot::{self, candidate, wrapping};
-use crate::audit::mean_regret;
 use crate::evidence::{AuditRecord, FILE, RaceRecord};
+use crate::regret::mean_regret;
 use maud::{Markup, html};
 
 pub fn section(indexes: &[Index]) -> Markup {

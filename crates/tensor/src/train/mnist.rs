@@ -195,6 +195,11 @@ impl Trainer {
         self.replay.launches()
     }
 
+    /// What an epoch replays.
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
     /// The problems that an epoch computes, each with its number of launches.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ pub fn gather(call: &mut CpuCall<'_>) -> Result<(), CpuKernelError> {
         DType::I32 => plan.gather(&buffers, threads, 0u32),
         DType::F16 => plan.gather(&buffers, threads, half::f16::NAN.to_bits()),
         DType::BF16 => plan.gather(&buffers, threads, half::bf16::NAN.to_bits()),
-        DType::U8 | DType::Bool => plan.gather(&buffers, threads, 0u8),
+        DType::U8 | DType::Bool | DType::E4M3 | DType::E5M2 => plan.gather(&buffers, threads, 0u8),
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::kernel::{CpuEntry, blocks_source};
 mod args;
 mod blocked;
 mod element;
+mod fp8;
 mod gemm_crate;
 mod lanes;
 pub mod openblas;
@@ -37,8 +38,11 @@ const TILED: &str = concat!(
     include_str!("tiled/tile.rs")
 );
 
+const FP8: &str = concat!(source!("blocked.rs"), include_str!("fp8.rs"));
+
 pub static KERNELS: &[CpuEntry] = &[
     CpuEntry { name: "blocked", run: blocked::run, source: source!("blocked.rs") },
+    CpuEntry { name: "fp8", run: fp8::run, source: FP8 },
     CpuEntry { name: "gemm_crate", run: gemm_crate::run, source: source!("gemm_crate.rs") },
     CpuEntry { name: "openblas", run: openblas::run, source: source!("openblas.rs") },
     CpuEntry { name: "small_m", run: small_m::run, source: source!("small_m.rs") },

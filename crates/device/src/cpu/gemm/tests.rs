@@ -22,6 +22,7 @@ fn kernels() -> impl Iterator<Item = &'static CpuEntry> {
 fn configs(name: &str) -> Vec<Config> {
     let texts: &[&str] = match name {
         "blocked" => &["MC=64,NC=256,KC=256,THREADS=1", "MC=7,NC=20,KC=33,THREADS=2"],
+        "fp8" => &["MC=64,NC=256,KC=256,THREADS=1", "MC=7,NC=20,KC=33,THREADS=0"],
         "gemm_crate" => &["THREADS=1", "THREADS=0", "THREADS=2"],
         "openblas" => &["CALL=0,THREADS=1", "CALL=1,THREADS=2"],
         "small_m" => &[
@@ -60,6 +61,9 @@ fn expressible(p: &GemmProblem) -> bool {
 
 fn supports(entry: &CpuEntry, problem: &Problem) -> bool {
     let p = problem.downcast::<GemmProblem>().unwrap();
+    if p.is_fp8() || entry.name == "fp8" {
+        return p.is_fp8() && entry.name == "fp8";
+    }
     match entry.name {
         "openblas" => {
             openblas::library().is_some()
@@ -118,6 +122,23 @@ fn edge_cases_in_f16() {
 #[test]
 fn edge_cases_in_bf16() {
     edge_cases("bf16");
+}
+
+#[test]
+fn products_that_may_be_made_of_parts_are_plain_ones_here() {
+    for storage in STORAGES {
+        let text = format!("m=17,n=49,k=130,dtype=f32,compute=f32x3,layout={storage}");
+        for entry in kernels() {
+            check_all(entry, &Problem::parse("gemm", &text).unwrap(), &Inputs::ALL, 5);
+        }
+    }
+}
+
+#[test]
+fn edge_cases_of_eight_bit_inputs() {
+    edge_cases("f32,inputs=e4m3");
+    edge_cases("bf16,inputs=e5m2:e4m3,compute=fast");
+    edge_cases("f16,inputs=e5m2");
 }
 
 #[test]

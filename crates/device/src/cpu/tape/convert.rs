@@ -3,8 +3,8 @@
 use super::lane::{Lane, each};
 use super::level::Level;
 use half::f16;
-use kernelsmith_core::DType;
 use kernelsmith_core::dtype::{bf16_of, f16_of};
+use kernelsmith_core::{DType, fp8};
 
 #[inline(always)]
 pub fn from_bf16(bits: u16) -> f32 {
@@ -162,6 +162,8 @@ impl Stored for f32 {
                 DType::BF16 => read(level, from, stride, to, n, from_bf16),
                 DType::I32 => read(level, from, stride, to, n, |x: i32| x as f32),
                 DType::U8 | DType::Bool => read(level, from, stride, to, n, |x: u8| f32::from(x)),
+                DType::E4M3 => read(Level::Portable, from, stride, to, n, |x: u8| fp8::E4M3.decode(x) as f32),
+                DType::E5M2 => read(Level::Portable, from, stride, to, n, |x: u8| fp8::E5M2.decode(x) as f32),
             }
         }
     }
@@ -179,6 +181,8 @@ impl Stored for f32 {
                 DType::I32 => write(level, from, to, stride, n, |x: f32| x as i32),
                 DType::U8 => write(level, from, to, stride, n, |x: f32| x as u8),
                 DType::Bool => write(level, from, to, stride, n, |x: f32| u8::from(x != 0.0)),
+                DType::E4M3 => write(Level::Portable, from, to, stride, n, |x: f32| fp8::E4M3.encode(f64::from(x))),
+                DType::E5M2 => write(Level::Portable, from, to, stride, n, |x: f32| fp8::E5M2.encode(f64::from(x))),
             }
         }
     }
@@ -196,6 +200,8 @@ impl Stored for f64 {
                 DType::BF16 => read(level, from, stride, to, n, |x: u16| f64::from(from_bf16(x))),
                 DType::I32 => read(level, from, stride, to, n, |x: i32| f64::from(x)),
                 DType::U8 | DType::Bool => read(level, from, stride, to, n, |x: u8| f64::from(x)),
+                DType::E4M3 => read(Level::Portable, from, stride, to, n, |x: u8| fp8::E4M3.decode(x)),
+                DType::E5M2 => read(Level::Portable, from, stride, to, n, |x: u8| fp8::E5M2.decode(x)),
             }
         }
     }
@@ -212,6 +218,8 @@ impl Stored for f64 {
                 DType::I32 => write(level, from, to, stride, n, |x: f64| x as i32),
                 DType::U8 => write(level, from, to, stride, n, |x: f64| x as u8),
                 DType::Bool => write(level, from, to, stride, n, |x: f64| u8::from(x != 0.0)),
+                DType::E4M3 => write(Level::Portable, from, to, stride, n, |x: f64| fp8::E4M3.encode(x)),
+                DType::E5M2 => write(Level::Portable, from, to, stride, n, |x: f64| fp8::E5M2.encode(x)),
             }
         }
     }

@@ -446,6 +446,9 @@ impl Lane for f32 {
                 DType::I32 => each(level, x, out, n, |x: f32| x as i32 as f32),
                 DType::U8 => each(level, x, out, n, |x: f32| f32::from(x as u8)),
                 DType::Bool => each(level, x, out, n, |x: f32| if x != 0.0 { 1.0 } else { 0.0 }),
+                DType::E4M3 | DType::E5M2 => {
+                    each(Level::Portable, x, out, n, |x: f32| dtype.round(f64::from(x)) as f32);
+                }
             }
         }
     }

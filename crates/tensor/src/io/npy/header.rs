@@ -59,7 +59,7 @@ pub(super) fn format(dtype: DType, shape: &[usize]) -> Result<Vec<u8>, NpyProble
         DType::I32 => "<i4",
         DType::U8 => "|u1",
         DType::Bool => "|b1",
-        DType::BF16 => return Err(NpyProblem::NoType(dtype)),
+        DType::BF16 | DType::E4M3 | DType::E5M2 => return Err(NpyProblem::NoType(dtype)),
     };
     let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

@@ -1,0 +1,62 @@
+//! Faults in the text of CUDA kernels: a piece of a source that ships, and what stands there instead.
+
+mod gemm;
+mod map;
+mod movement;
+mod reduce;
+mod row;
+mod split;
+mod tensor_cores;
+
+use super::{Class, Fault, FaultError, How, replaced};
+use kernelsmith_kernels::Catalogue;
+
+/// One change of one file.
+#[derive(Debug)]
+pub struct Mutation {
+    pub op: &'static str,
+    /// The variant that is checked with it.
+    pub kernel: &'static str,
+    /// Below `kernels/`.
+    pub file: &'static str,
+    pub name: &'static str,
+    pub class: Class,
+    /// Where the fault shows, on the problem itself or on an edge case of it.
+    pub problem: &'static str,
+    /// Parameters other than the default's, where the fault needs them.
+    pub config: Option<&'static [(&'static str, i64)]>,
+    /// Must be in the file exactly once.
+    pub find: &'static str,
+    pub replace: &'static str,
+}
+
+/// Every mutation.
+pub fn mutations() -> impl Iterator<Item = &'static Mutation> {
+    let products = [gemm::MUTATIONS, split::MUTATIONS, tensor_cores::MUTATIONS];
+    let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS];
+    products.into_iter().chain(rest).flatten()
+}
+
+pub fn faults() -> Vec<Fault> {
+    let fault = |m: &'static Mutation| Fault {
+        op: m.op,
+        kernel: m.kernel.to_string(),
+        name: m.name,
+        class: m.class,
+        problem: m.problem,
+        how: How::Text(m),
+    };
+    mutations().map(fault).collect()
+}
+
+impl Mutation {
+    /// The built-in catalogue with the change in it.
+    pub(super) fn catalogue(&self, fault: &str) -> Result<Catalogue, FaultError> {
+        let text = replaced(self.file, self.find, self.replace).map_err(|found| FaultError::Text {
+            fault: fault.to_string(),
+            file: self.file.to_string(),
+            found,
+        })?;
+        Ok(Catalogue::builtin_with(self.file, &text)?)
+    }
+}
