@@ -15,6 +15,7 @@ fn main() {
     let sources = ["status", "--porcelain", "--untracked-files=no", "--", ".", "../../crates", "../../kernels"];
     if let (Some(commit), Some(changes)) = (run(&["rev-parse", "HEAD"]), run(&sources)) {
         println!("cargo:rustc-env=KERNELSMITH_COMMIT={commit}");
+        println!("cargo:rustc-env=KERNELSMITH_BRANCH={}", run(&["branch", "--show-current"]).unwrap_or_default());
         println!("cargo:rustc-env=KERNELSMITH_DIRTY={}", !changes.is_empty());
     }
 }

@@ -21,6 +21,8 @@ pub enum Command {
     Variants(VariantsArgs),
     /// Find the fastest right candidate for each problem of a spec
     Tune(TuneArgs),
+    /// How far is what dispatch picks from the best candidate, on problems that it may never have seen?
+    Audit(AuditArgs),
     /// Time one candidate beside the vendor's best, paired and interleaved
     Bench(BenchArgs),
     /// Put candidates through the full gate
@@ -29,6 +31,16 @@ pub enum Command {
     GateTest(GateTestArgs),
     /// Compare the results of two runs
     Compare(CompareArgs),
+    /// Hold a run to a baseline file, or make one from a run
+    Regress(RegressArgs),
+    /// Find the commit between two that made a measure worse
+    Bisect(BisectArgs),
+    /// Show what runs measured over time, with the steps in it
+    History(HistoryArgs),
+    /// Race a kernel with itself and with itself slowed: how often is each called?
+    Sensitivity(SensitivityArgs),
+    /// Read the experiment log, or write a run into it
+    Log(LogArgs),
     /// Write a self-contained HTML page for runs
     Report(ReportArgs),
     /// Write what a run or a file holds in another tuner's format
@@ -114,9 +126,38 @@ pub struct TuneArgs {
     /// Longest a candidate may take
     #[arg(long, value_parser = duration, default_value = "30s")]
     pub limit: Duration,
+    /// Serve the report on this machine's loopback address while the sweep runs; any free port when
+    /// none is named
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub live: Option<u16>,
     /// Leave the tuned table in the platform's data folder as it is
     #[arg(long)]
     pub no_install: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub struct AuditArgs {
+    /// Ops to audit; all of the spec's when none is given
+    pub op: Vec<String>,
+    /// A spec file, or the name of a built-in one
+    #[arg(long)]
+    pub spec: String,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Time for the whole audit, as 90s or 5m; the spec's when not given
+    #[arg(long, value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Folder for the run; runs/<time>-<device>-audit-<spec> when not given. What it holds already is kept
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Seed of the search
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Longest a candidate may take
+    #[arg(long, value_parser = duration, default_value = "30s")]
+    pub limit: Duration,
     #[command(flatten)]
     pub common: Common,
 }
@@ -198,9 +239,140 @@ pub struct CompareArgs {
 }
 
 #[derive(Args)]
+pub struct RegressArgs {
+    /// The run to judge
+    pub run: PathBuf,
+    /// What it is held to: a baseline file, or another run
+    #[arg(long, value_name = "FILE", required_unless_present = "write_baseline")]
+    pub baseline: Option<PathBuf>,
+    /// Make a baseline file from the run instead
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    pub write_baseline: Option<PathBuf>,
+    /// Write over a baseline file that is there
+    #[arg(long, requires = "write_baseline")]
+    pub force: bool,
+    /// Race what seems worse with what it was, paired and interleaved, before it is called
+    #[arg(long, requires = "baseline")]
+    pub confirm: bool,
+    /// The smith that the baseline was measured with, where this one has not its kernels
+    #[arg(long, value_name = "PROGRAM", requires = "confirm")]
+    pub before: Option<PathBuf>,
+    /// Time for each race at most
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub budget: Duration,
+    #[arg(long, env = "KERNELSMITH_DEVICE")]
+    pub device: Option<String>,
+    /// Lay a folder of kernels over the built-in ones
+    #[arg(long, env = "KERNELSMITH_KERNELS", value_name = "DIR")]
+    pub kernels: Option<PathBuf>,
+    /// The log, which gets what races say
+    #[arg(long, value_name = "FILE", default_value = "runs/log.jsonl")]
+    pub log: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BisectArgs {
+    /// A commit where the measure was good, or a run of it
+    pub good: String,
+    /// A later one where it is worse, or a run of that
+    pub bad: String,
+    /// Shell command that builds a commit, run in its own worktree; none where nothing needs building
+    #[arg(long, value_name = "COMMAND")]
+    pub build: Option<String>,
+    /// Shell command that measures a built commit once
+    #[arg(long, value_name = "COMMAND")]
+    pub measure: String,
+    /// What of it counts: `wall` (its seconds), `number` (on its last line), or a key of the JSON lines that it prints
+    #[arg(long, default_value = "wall")]
+    pub metric: String,
+    /// Which way is better
+    #[arg(long, value_enum, default_value = "lower")]
+    pub direction: Better,
+    /// A change by less than this share is not looked for
+    #[arg(long, value_name = "SHARE", default_value_t = 0.025, value_parser = share)]
+    pub threshold: f64,
+    /// Time to measure each commit at most
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub budget: Duration,
+    /// Time for one build or one sample at most
+    #[arg(long, value_parser = duration, default_value = "30m")]
+    pub limit: Duration,
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub repository: PathBuf,
+    /// The log, which gets what was found; none when not given
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Better {
+    Lower,
+    Higher,
+}
+
+#[derive(Args)]
+pub struct HistoryArgs {
+    /// Run folders; all below runs/ when none is given
+    pub runs: Vec<PathBuf>,
+    /// Only numbers whose name has this in it, as "m=1," or "cold us"
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// The log, which knows what races said of a step
+    #[arg(long, value_name = "FILE", default_value = "runs/log.jsonl")]
+    pub log: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct SensitivityArgs {
+    /// A product of at least four rows
+    #[arg(long, default_value = "m=256,n=256,k=256,dtype=f32")]
+    pub problem: String,
+    /// How much longer the planted kernel takes, in percent
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub slowdown: u32,
+    /// Races with and without the slow-down
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub trials: u32,
+    /// Time for each race at most
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub budget: Duration,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct LogArgs {
+    /// Run folders to write into the log; the log is printed when none is given
+    pub runs: Vec<PathBuf>,
+    /// What a reader should know of the run
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Note which numbers are worse than this baseline file's
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// The log
+    #[arg(long, value_name = "FILE", default_value = "runs/log.jsonl")]
+    pub log: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
 pub struct ReportArgs {
     /// Run folders; the newest below runs/ when none is given
     pub runs: Vec<PathBuf>,
+    /// All runs below runs/
+    #[arg(long, conflicts_with = "runs")]
+    pub all: bool,
+    /// The log, which knows what races said of a step; log.jsonl beside the first run when not given
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// File to write; report.html in the first run's folder when not given
     #[arg(long, short)]
     pub out: Option<PathBuf>,
@@ -362,6 +534,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse::<f64>().map_err(|_| fail())? * scale;
     if seconds > 0.0 && seconds < 1e7 { Ok(Duration::from_secs_f64(seconds)) } else { Err(fail()) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let fail = || format!("`{text}` is not a share; expected a number above 0 and at most 10, as 0.025");
+    let share: f64 = text.parse().map_err(|_| fail())?;
+    if share > 0.0 && share <= 10.0 { Ok(share) } else { Err(fail()) }
 }
 
 #[cfg(test)]

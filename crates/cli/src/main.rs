@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod output;
+mod screen;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -30,10 +31,16 @@ fn main() -> ExitCode {
         Command::Devices(a) => commands::devices::run(a),
         Command::Variants(a) => commands::variants::run(a),
         Command::Tune(a) => commands::tune::run(a),
+        Command::Audit(a) => commands::audit::run(a),
         Command::Bench(a) => commands::bench::run(a),
         Command::Check(a) => commands::check::run(a),
         Command::GateTest(a) => commands::gate_test::run(a),
         Command::Compare(a) => commands::compare::run(a),
+        Command::Regress(a) => commands::regress::run(a),
+        Command::Bisect(a) => commands::bisect::run(a),
+        Command::History(a) => commands::history::run(a),
+        Command::Sensitivity(a) => commands::sensitivity::run(a),
+        Command::Log(a) => commands::log::run(a),
         Command::Report(a) => commands::report::run(a),
         Command::Export(a) => commands::export::run(a),
         Command::Import(a) => commands::import::run(a),

@@ -1,7 +1,7 @@
 //! Tables, numbers and JSON lines.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use kernelsmith_lab::evidence::ResultRecord;
+use kernelsmith_lab::evidence::{AuditRecord, ResultRecord};
 use kernelsmith_lab::work::Work;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -61,6 +61,16 @@ pub fn result_json(r: &ResultRecord) -> Value {
         "noise_low": r.noise_low, "noise_high": r.noise_high,
         "max_error_over_bound": r.max_error_over_bound, "vendor_error": r.vendor_error,
         "tried": r.tried, "passed": r.passed,
+    })
+}
+
+/// The stable form of an audited problem.
+pub fn audit_json(a: &AuditRecord) -> Value {
+    json!({
+        "kind": "audit", "op": a.op, "problem": a.problem, "device": a.device, "mode": a.mode, "tuned": a.tuned,
+        "pick": a.pick, "why": a.why, "pick_us": a.pick_us, "best": a.best, "best_us": a.best_us,
+        "regret": a.regret, "regret_low": a.regret_low, "regret_high": a.regret_high, "tried": a.tried,
+        "error": a.error,
     })
 }
 

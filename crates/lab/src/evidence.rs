@@ -1,15 +1,15 @@
 //! Evidence: append-only lines of JSON, one record each, in a run folder.
 //!
-//! A line is written whole, with its newline, in one call. What a kill can leave is a last line
-//! without its newline: reading drops it (and says so), resuming writes after it. Any other
-//! damage is an error that names file and line.
+//! Half a last line is what a kill can leave: reading drops it (and says so), resuming writes over
+//! it (`lines.rs`). Any other damage is an error that names file and line.
 
+use crate::lines::{self, Appender, Lines};
 use crate::provenance;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::DeviceFacts;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// One line of evidence.
@@ -23,6 +23,7 @@ pub enum Record {
     Gate(GateRecord),
     Race(RaceRecord),
     Result(ResultRecord),
+    Audit(AuditRecord),
 }
 
 /// Start of a run or of its resumption: everything that is the same for the records after it.
@@ -37,6 +38,9 @@ pub struct Session {
     pub version: String,
     pub git_commit: Option<String>,
     pub git_dirty: Option<bool>,
+    /// What was checked out when the program was built.
+    #[serde(default)]
+    pub git_branch: Option<String>,
     pub host: String,
     /// Outcome of the timer's self-test.
     pub timer: TimerRecord,
@@ -59,6 +63,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_string(),
             git_commit,
             git_dirty,
+            git_branch: provenance::branch(),
             host: provenance::host(),
             timer,
             spec: spec.to_string(),
@@ -274,6 +279,33 @@ pub struct ResultRecord {
     pub source_hash: Option<String>,
 }
 
+/// What dispatch runs for one problem, beside the best candidate that a search found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    pub op: String,
+    pub problem: String,
+    pub device: String,
+    pub mode: String,
+    /// What dispatch picks, and why.
+    pub pick: Option<String>,
+    pub why: String,
+    /// Whether the tuned table holds this very problem.
+    pub tuned: bool,
+    pub pick_us: Option<f64>,
+    /// The fastest in the choosing blocks of the race; it may be the pick.
+    pub best: Option<String>,
+    pub best_us: Option<f64>,
+    /// The pick's time over the best's, from the other blocks, with its interval: 1 is no regret.
+    pub regret: Option<f64>,
+    pub regret_low: Option<f64>,
+    pub regret_high: Option<f64>,
+    /// Candidates screened.
+    pub tried: usize,
+    /// Why there is no regret, where there is none.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     #[error("{path}: {source}")]
@@ -316,27 +348,18 @@ pub fn read(path: &Path) -> Result<Contents, EvidenceError> {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, EvidenceError> {
-    let mut out = Contents::default();
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    out.torn = bytes.len() - whole;
-    for (i, line) in bytes[..whole].split(|b| *b == b'\n').enumerate() {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let record = serde_json::from_slice(line).map_err(|e| EvidenceError::Malformed {
-            path: path.to_path_buf(),
-            line: i + 1,
-            reason: e.to_string(),
-        })?;
-        out.records.push(record);
-    }
-    Ok(out)
+    let Lines { values, torn } = lines::parse(bytes).map_err(|(line, reason)| EvidenceError::Malformed {
+        path: path.to_path_buf(),
+        line,
+        reason,
+    })?;
+    Ok(Contents { records: values, torn })
 }
 
 /// A run folder open for appending; other processes are kept out until it is dropped.
 pub struct Writer {
     path: PathBuf,
-    file: File,
+    file: Appender,
     _lock: File,
 }
 
@@ -363,30 +386,14 @@ impl Writer {
             return Err(EvidenceError::Packed(packed));
         }
         let contents = if path.exists() { read(&path)? } else { Contents::default() };
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-        // Write over a torn last line: it was never a record.
-        let length = file.metadata().map_err(io(&path))?.len() - contents.torn as u64;
-        file.set_len(length).map_err(io(&path))?;
-        file.seek(SeekFrom::End(0)).map_err(io(&path))?;
+        let file = Appender::open(&path, contents.torn).map_err(io(&path))?;
         Ok((Writer { path, file, _lock: lock }, contents))
     }
 
     /// Appends a record. A result is also pushed to the disk itself.
     pub fn append(&mut self, record: &Record) -> Result<(), EvidenceError> {
         let io = |source| EvidenceError::Io { path: self.path.clone(), source };
-        let mut line = serde_json::to_vec(record).map_err(|e| io(e.into()))?;
-        line.push(b'\n');
-        let start = self.file.stream_position().map_err(io)?;
-        if let Err(error) = self.file.write_all(&line) {
-            // A full disk: take back the half line, so that the file stays whole.
-            let _ = self.file.set_len(start);
-            let _ = self.file.seek(SeekFrom::Start(start));
-            return Err(io(error));
-        }
-        if matches!(record, Record::Result(_)) {
-            self.file.sync_data().map_err(io)?;
-        }
-        Ok(())
+        self.file.append(record, matches!(record, Record::Result(_) | Record::Audit(_))).map_err(io)
     }
 }
 

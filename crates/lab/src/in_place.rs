@@ -271,11 +271,8 @@ impl Lab<'_> {
             let fallback = variant.fallback(problem, facts)?;
             for config in space {
                 let near = own && config.iter().filter(|(k, v)| runs.config.get(k) != Some(*v)).count() <= 1;
-                if (own && whole)
-                    || near
-                    || (!own && whole && variant.vendor.is_none())
-                    || Some(&config) == fallback.as_ref()
-                {
+                let small = whole && (own || variant.vendor.is_none());
+                if small || near || Some(&config) == fallback.as_ref() {
                     out.push(Candidate { variant: variant.name.clone(), config });
                 }
             }

@@ -20,6 +20,11 @@ pub fn git() -> (Option<String>, Option<bool>) {
     (option_env!("KERNELSMITH_COMMIT").map(str::to_string), dirty)
 }
 
+/// The branch that was checked out then; nothing where a commit was.
+pub fn branch() -> Option<String> {
+    option_env!("KERNELSMITH_BRANCH").filter(|b| !b.is_empty()).map(str::to_string)
+}
+
 pub fn host() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, text.trim())

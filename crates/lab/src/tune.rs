@@ -39,6 +39,7 @@ pub trait Progress {
     fn candidate(&mut self, _tried: usize, _total: usize, _best_us: Option<f64>) {}
     fn stage(&mut self, _name: &str) {}
     fn result(&mut self, _result: &ResultRecord) {}
+    fn audited(&mut self, _audit: &AuditRecord) {}
     fn note(&mut self, _text: &str) {}
 }
 
@@ -74,8 +75,15 @@ pub struct Tuner<'a> {
     pub table: TunedTable,
 }
 
+/// A problem whose candidates have been screened.
+pub(crate) struct Explored {
+    pub search: Search,
+    pub screened: Vec<CandidateRecord>,
+    pub gaps: Vec<GapRecord>,
+}
+
 /// A problem's weight when the budget is shared out: a launch of a large one takes longer.
-fn weight(work: &Work) -> f64 {
+pub(crate) fn weight(work: &Work) -> f64 {
     1.0 + (work.flops() / 2e9 + work.bytes() / 1e9).sqrt()
 }
 
@@ -186,7 +194,7 @@ impl<'a> Tuner<'a> {
         Ok(results)
     }
 
-    fn check_stop(&self) -> Result<(), TuneError> {
+    pub(crate) fn check_stop(&self) -> Result<(), TuneError> {
         if self.stop.load(Ordering::Relaxed) { Err(TuneError::Interrupted(self.options.run.clone())) } else { Ok(()) }
     }
 
@@ -200,6 +208,13 @@ impl<'a> Tuner<'a> {
     }
 
     fn problem(&mut self, work: &Work, share: Duration, before: &[Record]) -> Result<Vec<ResultRecord>, TuneError> {
+        let start = Instant::now();
+        let Explored { search, screened, gaps } = self.explore(work, share, before)?;
+        self.finish(work, &search, &screened, gaps, share.saturating_sub(start.elapsed()))
+    }
+
+    /// Screens a problem's candidates for a part of its share of the time.
+    pub(crate) fn explore(&mut self, work: &Work, share: Duration, before: &[Record]) -> Result<Explored, TuneError> {
         let start = Instant::now();
         let problem = &work.steps()[0];
         let (able, gaps) = self.catalogue.capable(problem, self.device.facts())?;
@@ -246,7 +261,7 @@ impl<'a> Tuner<'a> {
         for record in screened.iter().filter(|r| r.vendor.is_none()) {
             self.siblings.add_candidate(&self.device.facts().name, record);
         }
-        self.finish(work, &search, &screened, gaps, share.saturating_sub(start.elapsed()))
+        Ok(Explored { search, screened, gaps })
     }
 
     /// Whether a record is of what its candidate runs now.
@@ -397,7 +412,7 @@ impl<'a> Tuner<'a> {
 
     /// Gates candidates in order until `want` have passed or the rest is far slower. Returns those
     /// that passed.
-    fn gate(
+    pub(crate) fn gate(
         &mut self,
         problem: &Problem,
         search: &Search,

@@ -69,6 +69,7 @@ fn session(device: &str) -> Session {
         version: env!("CARGO_PKG_VERSION").to_string(),
         git_commit: None,
         git_dirty: None,
+        git_branch: None,
         host: "unknown".to_string(),
         timer: TimerRecord::default(),
         spec: "imported".to_string(),

@@ -1,16 +1,22 @@
 //! One file a command.
 
+pub mod audit;
 pub mod bench;
+pub mod bisect;
 pub mod check;
 pub mod compare;
 pub mod devices;
 pub mod export;
 pub mod gate_test;
+pub mod history;
 pub mod import;
+pub mod log;
 pub mod plan;
 pub mod predict;
+pub mod regress;
 pub mod replay;
 pub mod report;
+pub mod sensitivity;
 pub mod train;
 pub mod tune;
 pub mod variants;
@@ -21,7 +27,7 @@ use kernelsmith_lab::client::{Worker, WorkerCommand};
 use kernelsmith_lab::work::Work;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -61,6 +67,25 @@ pub fn worker_command(
     let kernels = kernels.map(std::path::absolute).transpose()?;
     let (program, args) = (std::env::current_exe()?, vec!["__worker".to_string()]);
     Ok(WorkerCommand { program, args, device: device.id().to_string(), kernels, stop })
+}
+
+/// Starts a worker process of another `smith`.
+pub fn start_program(
+    program: &Path,
+    device: &Device,
+    kernels: Option<&Path>,
+    stop: Arc<AtomicBool>,
+) -> Result<Worker, Failure> {
+    let command = WorkerCommand { program: program.to_path_buf(), ..worker_command(device, kernels, stop)? };
+    Ok(Worker::start(command).map_err(|e| format!("{}: {e}", program.display()))?)
+}
+
+/// A flag that Ctrl-C sets, for work that ends by itself when it is.
+pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    Ok(stop)
 }
 
 /// Says so where a piece of work cannot fit: the lab holds its operands twice at least.

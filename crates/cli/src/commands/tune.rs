@@ -1,24 +1,23 @@
 //! `smith tune`.
 
-use super::{Failure, check_fits, open_device, start_worker};
+use super::{Failure, check_fits, open_device, start_worker, stop_on_interrupt};
 use crate::Outcome;
 use crate::args::TuneArgs;
-use crate::output::{json_line, line, result_json, results_table, short};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::output::{line, results_table, short};
+use crate::screen::Screen;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::TunedTable;
 use kernelsmith_lab::evidence::{Record, ResultRecord, Session, Writer};
+use kernelsmith_lab::live::Live;
 use kernelsmith_lab::provenance::{self, write_atomically};
 use kernelsmith_lab::report;
 use kernelsmith_lab::search::siblings::Siblings;
 use kernelsmith_lab::spec::Spec;
-use kernelsmith_lab::tune::{Progress, TuneError, TuneOptions, Tuner};
+use kernelsmith_lab::tune::{TuneError, TuneOptions, Tuner};
 use kernelsmith_lab::work::Work;
 use kernelsmith_lab::worker::catalogue;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     kernelsmith_lab::search::find(&args.strategy)?;
@@ -36,7 +35,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         // What cannot be installed into is better known now than after the sweep.
         TunedTable::load(device.facts(), TunedTable::user_folder().as_deref())?;
     }
-    let budget = args.budget.unwrap_or(std::time::Duration::from_secs_f64(spec.budget_s));
+    let budget = args.budget.unwrap_or(Duration::from_secs_f64(spec.budget_s));
     let folder = folder(args, &spec, &device);
     if let Some(run) = &args.resume
         && !run.join(kernelsmith_lab::evidence::FILE).exists()
@@ -47,18 +46,22 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     if !args.no_install {
         install(&user_folder()?, &device, &TunedTable::default())?;
     }
+    let live = args.live.map(Live::start).transpose()?;
     let (mut writer, before) = Writer::open(&folder)?;
     if before.torn > 0 {
         eprintln!("{}: the last {} bytes were half a record and are dropped", folder.display(), before.torn);
     }
     same_run(&before.records, &spec, &device, &folder)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    let stop = stop_on_interrupt()?;
     let mut worker = start_worker(&device, args.common.kernels.as_deref(), stop.clone())?;
     let opened = Session::now(&device, worker.timer.clone(), &spec.name, budget.as_secs_f64(), args.seed);
     writer.append(&Record::Session(opened))?;
     let mut screen = Screen::new(args.common.json, spec.work.len());
+    if let Some(mut live) = live {
+        eprintln!("live report: {}", live.url());
+        live.refresh(&folder);
+        screen.live = Some((live, folder.clone()));
+    }
     let options = TuneOptions {
         budget,
         candidate_limit: args.limit,
@@ -99,7 +102,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
 
 /// Records of the runs beside this one and the tuned tables, for a prior. A run that cannot be read
 /// is left out with a word: it is not what was asked for.
-fn siblings(device: &Device, run: &Path) -> Siblings {
+pub fn siblings(device: &Device, run: &Path) -> Siblings {
     let facts = device.facts();
     let table = TunedTable::load(facts, TunedTable::user_folder().as_deref()).unwrap_or_default();
     let mut out = Siblings::new(table);
@@ -121,26 +124,35 @@ fn siblings(device: &Device, run: &Path) -> Siblings {
 }
 
 fn read_spec(args: &TuneArgs) -> Result<Spec, Failure> {
-    for op in &args.op {
-        if !kernelsmith_core::ops::OPS.iter().any(|o| o.name == op) {
-            return Err(kernelsmith_core::ProblemError::UnknownOp(op.clone()).into());
-        }
-    }
-    let mut spec = match &args.problem {
+    known_ops(&args.op)?;
+    let spec = match &args.problem {
         Some(text) => Spec::single(Work::parse(args.op.first().map_or("gemm", String::as_str), text)?, 20.0),
         None => Spec::load(&args.spec)?,
     };
-    if !args.op.is_empty() {
-        spec.work.retain(|w| args.op.iter().any(|o| o == w.op()));
+    read_ops(spec, &args.op, &args.spec)
+}
+
+fn known_ops(ops: &[String]) -> Result<(), Failure> {
+    match ops.iter().find(|op| !kernelsmith_core::ops::OPS.iter().any(|o| o.name == **op)) {
+        Some(op) => Err(kernelsmith_core::ProblemError::UnknownOp(op.clone()).into()),
+        None => Ok(()),
+    }
+}
+
+/// A spec with the work of these ops only, or all of it where none is named.
+pub fn read_ops(mut spec: Spec, ops: &[String], name: &str) -> Result<Spec, Failure> {
+    known_ops(ops)?;
+    if !ops.is_empty() {
+        spec.work.retain(|w| ops.iter().any(|o| o == w.op()));
     }
     if spec.work.is_empty() {
-        return Err(format!("{} has no problems of {}", args.spec, args.op.join(", ")).into());
+        return Err(format!("{name} has no problems of {}", ops.join(", ")).into());
     }
     Ok(spec)
 }
 
 /// A folder holds one spec on one device.
-fn same_run(before: &[Record], spec: &Spec, device: &Device, folder: &Path) -> Result<(), Failure> {
+pub fn same_run(before: &[Record], spec: &Spec, device: &Device, folder: &Path) -> Result<(), Failure> {
     for record in before {
         let Record::Session(s) = record else { continue };
         let facts = device.facts();
@@ -167,7 +179,7 @@ fn folder(args: &TuneArgs, spec: &Spec, device: &Device) -> PathBuf {
 }
 
 /// This command again, on the run that it made.
-fn resume_command(folder: &Path) -> String {
+pub fn resume_command(folder: &Path) -> String {
     let mut words = vec!["smith".to_string()];
     let mut given = std::env::args().skip(1);
     while let Some(word) = given.next() {
@@ -239,49 +251,4 @@ fn summary(results: &[ResultRecord]) -> String {
         ));
     }
     lines.join("\n")
-}
-
-/// Progress for people, or JSON lines.
-struct Screen {
-    json: bool,
-    bar: ProgressBar,
-    stage: String,
-}
-
-impl Screen {
-    fn new(json: bool, problems: usize) -> Self {
-        let visible = !json && std::io::stderr().is_terminal();
-        let bar = if visible { ProgressBar::new(problems as u64) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {wide_msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Screen { json, bar, stage: String::new() }
-    }
-}
-
-impl Progress for Screen {
-    fn problem(&mut self, index: usize, count: usize, problem: &str) {
-        self.bar.set_length(count as u64);
-        self.bar.set_position(index as u64);
-        self.stage = problem.to_string();
-        self.bar.set_message(self.stage.clone());
-    }
-
-    fn candidate(&mut self, tried: usize, total: usize, best_us: Option<f64>) {
-        let best = best_us.map_or(String::new(), |us| format!(", best {} µs", short(us)));
-        self.bar.set_message(format!("{} · {tried}/{total}{best}", self.stage));
-    }
-
-    fn stage(&mut self, name: &str) {
-        self.bar.set_message(format!("{} · {name}", self.stage));
-    }
-
-    fn result(&mut self, result: &ResultRecord) {
-        if self.json {
-            json_line(&result_json(result));
-        }
-    }
-
-    fn note(&mut self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
-    }
 }

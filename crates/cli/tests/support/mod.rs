@@ -1,6 +1,8 @@
 //! Runs the built program in a folder of its own, with bounded waits.
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod runs;
+
 use kernelsmith_kernels::{Catalogue, Target, Variant};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;

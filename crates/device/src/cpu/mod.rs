@@ -20,6 +20,7 @@ mod prepared;
 pub mod reduce;
 pub mod row;
 mod scratch;
+pub mod slowed;
 mod space;
 pub mod spin;
 mod tape;

@@ -15,7 +15,7 @@ struct Counts {
     gaps: usize,
 }
 
-pub fn section(indexes: &[Index]) -> Markup {
+pub fn section(indexes: &[Index], many: bool) -> Markup {
     html! {
         section aria-labelledby="failures-title" {
             h2 #failures-title { "Failure classes" }
@@ -23,20 +23,24 @@ pub fn section(indexes: &[Index]) -> Markup {
                 p.quiet { "No candidates screened yet." }
             } @else {
                 p.note { "Screened candidates by variant and verdict. A count links to an example." }
-                @for index in indexes { (table(index, indexes.len() > 1)) }
+                @if many {
+                    (table(indexes, None))
+                } @else {
+                    @for index in indexes { (table(std::slice::from_ref(index), (indexes.len() > 1).then_some(index.name))) }
+                }
             }
         }
     }
 }
 
-fn table(index: &Index, many: bool) -> Markup {
-    let variants = tally(index);
+fn table(indexes: &[Index], caption: Option<&str>) -> Markup {
+    let variants = tally(indexes);
     let verdicts: BTreeSet<Verdict> = variants.values().flat_map(|c| c.verdicts.keys().copied()).collect();
     let total = |verdict: &Verdict| variants.values().filter_map(|c| c.verdicts.get(verdict)).map(|(n, _)| n).sum();
     html! {
         div.wide {
             table.failures {
-                @if many { caption { (index.name) } }
+                @if let Some(caption) = caption { caption { (caption) } }
                 thead { tr {
                     th scope="col" { "Variant" }
                     @for verdict in &verdicts { th.number scope="col" { (outcome(*verdict)) } }
@@ -55,20 +59,25 @@ fn table(index: &Index, many: bool) -> Markup {
                 tfoot { tr {
                     th scope="row" { "All" }
                     @for verdict in &verdicts { td.number { (count(total(verdict))) } }
-                    td.number { (count(index.candidates.len())) }
-                    td.number { (count(index.gaps.len())) }
+                    td.number { (count(indexes.iter().map(|index| index.candidates.len()).sum())) }
+                    td.number { (count(indexes.iter().map(|index| index.gaps.len()).sum())) }
                 } }
             }
         }
     }
 }
 
-fn tally<'a>(index: &Index<'a>) -> BTreeMap<(&'a str, &'a str), Counts> {
+fn tally<'a>(indexes: &[Index<'a>]) -> BTreeMap<(&'a str, &'a str), Counts> {
+    let mut variants: BTreeMap<(&str, &str), Counts> = BTreeMap::new();
+    indexes.iter().for_each(|index| add(index, &mut variants));
+    variants
+}
+
+fn add<'a>(index: &Index<'a>, variants: &mut BTreeMap<(&'a str, &'a str), Counts>) {
     let mut rows: HashMap<(&str, &str), usize> = HashMap::new();
     for row in &index.rows {
         rows.entry((&row.result.op, &row.result.problem)).or_insert(row.line);
     }
-    let mut variants: BTreeMap<(&str, &str), Counts> = BTreeMap::new();
     for lined in &index.candidates {
         let record = lined.record;
         let counts = variants.entry((&record.op, variant(&record.candidate))).or_default();
@@ -85,7 +94,6 @@ fn tally<'a>(index: &Index<'a>) -> BTreeMap<(&'a str, &'a str), Counts> {
     for lined in &index.gaps {
         variants.entry((&lined.record.op, variant(&lined.record.variant))).or_default().gaps += 1;
     }
-    variants
 }
 
 fn cell(verdict: Verdict, counts: &Counts) -> Markup {

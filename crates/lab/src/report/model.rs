@@ -1,8 +1,8 @@
 //! A run's records joined: which race, gate, candidates and gaps stand behind each result.
 
 use super::Run;
-use crate::evidence::{CandidateRecord, GapRecord, GateRecord, RaceRecord, Record, ResultRecord, Session};
-use std::collections::{BTreeMap, HashMap};
+use crate::evidence::{AuditRecord, CandidateRecord, GapRecord, GateRecord, RaceRecord, Record, ResultRecord, Session};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A record and its line in the evidence file, counted from 1.
 pub struct Lined<'a, T> {
@@ -57,6 +57,8 @@ pub struct Index<'a> {
     pub candidates: Vec<Lined<'a, CandidateRecord>>,
     pub gaps: Vec<Lined<'a, GapRecord>>,
     pub rows: Vec<Row<'a>>,
+    /// Each with the race that its figures are from.
+    pub audits: Vec<(Lined<'a, AuditRecord>, Option<Lined<'a, RaceRecord>>)>,
 }
 
 /// Figures of one timing mode over the results that no later one supersedes.
@@ -70,12 +72,31 @@ pub struct ModeSummary<'a> {
     pub compared: usize,
 }
 
+/// Keeps the newest result of each problem, mode and device only.
+pub fn keep_newest(indexes: &mut [Index]) {
+    type Key<'a> = (Option<&'a str>, &'a str, &'a str, &'a str);
+    let mut newest: HashMap<Key, (&str, usize, usize)> = HashMap::new();
+    for (i, index) in indexes.iter().enumerate() {
+        for row in &index.rows {
+            let key = (index.device(), row.result.op.as_str(), row.result.problem.as_str(), row.result.mode.as_str());
+            let place = (index.time(), i, row.line);
+            let best = newest.entry(key).or_insert(place);
+            *best = (*best).max(place);
+        }
+    }
+    let shown: HashSet<(usize, usize)> = newest.values().map(|(_, run, line)| (*run, *line)).collect();
+    for (i, index) in indexes.iter_mut().enumerate() {
+        index.rows.retain(|row| shown.contains(&(i, row.line)));
+    }
+}
+
 impl<'a> Index<'a> {
     pub fn new(number: usize, run: &'a Run) -> Self {
         let mut sessions = Vec::new();
         let mut candidates = Vec::new();
         let mut gaps = Vec::new();
         let mut results = Vec::new();
+        let mut audits = Vec::new();
         let mut about: HashMap<(&str, &str), About> = HashMap::new();
         for (i, record) in run.records.iter().enumerate() {
             let line = i + 1;
@@ -91,6 +112,7 @@ impl<'a> Index<'a> {
                 }
                 // How the search chose is no result.
                 Record::Search(_) => {}
+                Record::Audit(record) => audits.push(Lined { line, record }),
                 Record::Gate(record) => {
                     about.entry((&record.op, &record.problem)).or_default().gates.push(Lined { line, record });
                 }
@@ -105,6 +127,11 @@ impl<'a> Index<'a> {
             last.insert((&record.op, &record.problem, &record.mode), *line);
         }
         let nothing = About::default();
+        let race_of = |audit: &Lined<'a, AuditRecord>| {
+            let about = about.get(&(audit.record.op.as_str(), audit.record.problem.as_str()))?;
+            about.races.iter().rfind(|race| race.line < audit.line).copied()
+        };
+        let audits = audits.into_iter().map(|audit| (audit, race_of(&audit))).collect();
         let rows = results
             .iter()
             .map(|lined| {
@@ -114,7 +141,7 @@ impl<'a> Index<'a> {
                 Row::new(*lined, (latest != lined.line).then_some(latest), about)
             })
             .collect();
-        Index { number, name: &run.name, records: run.records.len(), sessions, candidates, gaps, rows }
+        Index { number, name: &run.name, records: run.records.len(), sessions, candidates, gaps, rows, audits }
     }
 
     /// The device of the run, from its sessions or else from its results.
@@ -123,28 +150,38 @@ impl<'a> Index<'a> {
         named.or_else(|| self.rows.first().map(|row| row.result.device.as_str()))
     }
 
+    /// When its first session began, RFC 3339; empty without one.
+    pub fn time(&self) -> &'a str {
+        self.sessions.first().map_or("", |s| s.record.time.as_str())
+    }
+
     /// The id of a row in the page.
     pub fn row_id(&self, line: usize) -> String {
         format!("run{}-line{line}", self.number)
     }
 
     pub fn modes(&self) -> BTreeMap<&'a str, ModeSummary<'a>> {
-        let mut modes: BTreeMap<&str, (ModeSummary, f64)> = BTreeMap::new();
-        for row in self.rows.iter().filter(|row| row.superseded_by.is_none()) {
-            let (mode, logs) = modes.entry(&row.result.mode).or_default();
-            mode.problems += 1;
-            *mode.verdicts.entry(&row.result.verdict).or_default() += 1;
-            if let Some(ratio) = row.result.ratio.filter(|r| r.is_finite() && *r > 0.0) {
-                mode.compared += 1;
-                *logs += ratio.ln();
-            }
-        }
-        let mean = |(mut mode, logs): (ModeSummary<'a>, f64)| {
-            mode.ratio = (mode.compared > 0).then(|| (logs / mode.compared as f64).exp());
-            mode
-        };
-        modes.into_iter().map(|(name, both)| (name, mean(both))).collect()
+        modes(&self.rows)
     }
+}
+
+/// Figures by timing mode.
+pub fn modes<'a: 'b, 'b>(rows: impl IntoIterator<Item = &'b Row<'a>>) -> BTreeMap<&'a str, ModeSummary<'a>> {
+    let mut modes: BTreeMap<&str, (ModeSummary, f64)> = BTreeMap::new();
+    for row in rows.into_iter().filter(|row| row.superseded_by.is_none()) {
+        let (mode, logs) = modes.entry(&row.result.mode).or_default();
+        mode.problems += 1;
+        *mode.verdicts.entry(&row.result.verdict).or_default() += 1;
+        if let Some(ratio) = row.result.ratio.filter(|r| r.is_finite() && *r > 0.0) {
+            mode.compared += 1;
+            *logs += ratio.ln();
+        }
+    }
+    let mean = |(mut mode, logs): (ModeSummary<'a>, f64)| {
+        mode.ratio = (mode.compared > 0).then(|| (logs / mode.compared as f64).exp());
+        mode
+    };
+    modes.into_iter().map(|(name, both)| (name, mean(both))).collect()
 }
 
 impl<'a> Row<'a> {

@@ -7,11 +7,26 @@ use crate::evidence::{CandidateRecord, FILE, RaceRecord, Verdict};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// Candidates that passed are listed up to this many; the rest are counted.
-const LISTED: usize = 15;
-const GATES_LISTED: usize = 8;
+/// How much a panel lists; the rest is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lists {
+    /// Candidates that passed.
+    passed: usize,
+    gates: usize,
+}
 
-pub fn panel(row: &Row, id: &str) -> Markup {
+impl Lists {
+    /// A page of many results lists less of each, so that it stays one that opens at once.
+    pub fn of(results: usize) -> Lists {
+        match results {
+            0..=150 => Lists { passed: 15, gates: 8 },
+            151..=300 => Lists { passed: 5, gates: 3 },
+            _ => Lists { passed: 1, gates: 1 },
+        }
+    }
+}
+
+pub fn panel(row: &Row, id: &str, lists: Lists) -> Markup {
     html! {
         div.panel {
             (result_line(row))
@@ -22,8 +37,8 @@ pub fn panel(row: &Row, id: &str) -> Markup {
                     (plot::search(&row.candidates))
                 }
             }
-            (gates(row, id))
-            (screened(row, id))
+            (gates(row, id, lists.gates))
+            (screened(row, id, lists.passed))
             (failures(row, id))
             (gaps(row, id))
         }
@@ -81,7 +96,7 @@ fn conditions(race: &RaceRecord) -> Markup {
     }
 }
 
-fn gates(row: &Row, id: &str) -> Markup {
+fn gates(row: &Row, id: &str, most: usize) -> Markup {
     // The winner's gate is the one that the row's figures rest on.
     let mut gates = row.gates.clone();
     gates.sort_by_key(|gate| Some(&gate.record.candidate) != row.result.candidate.as_ref());
@@ -95,7 +110,7 @@ fn gates(row: &Row, id: &str) -> Markup {
                         th.number scope="col" { "Checks" } th.number scope="col" { "Skipped" } th scope="col" { "Detail" }
                         th.number scope="col" { "Line" }
                     } }
-                    tbody { @for Lined { line, record } in gates.iter().take(GATES_LISTED) { tr {
+                    tbody { @for Lined { line, record } in gates.iter().take(most) { tr {
                         td { (candidate(&record.candidate)) }
                         td { (outcome(record.verdict)) }
                         td.number { (three(record.max_error_over_bound)) }
@@ -105,13 +120,13 @@ fn gates(row: &Row, id: &str) -> Markup {
                         td.number { (line) }
                     } } }
                 } }
-                @if gates.len() > GATES_LISTED { p.note { (gates.len() - GATES_LISTED) " more gates are not listed." } }
+                @if gates.len() > most { p.note { (gates.len() - most) " more gates are not listed." } }
             }
         }
     }
 }
 
-fn screened(row: &Row, id: &str) -> Markup {
+fn screened(row: &Row, id: &str, most: usize) -> Markup {
     let mut passed: Vec<(Option<f64>, &Lined<CandidateRecord>)> = row
         .candidates
         .iter()
@@ -122,7 +137,7 @@ fn screened(row: &Row, id: &str) -> Markup {
     // Beyond the best, the winner and the vendor's best are what a reader looks for.
     let vendor = passed.iter().position(|(_, c)| c.record.vendor.is_some());
     let winner = passed.iter().position(|(_, c)| Some(&c.record.candidate) == row.result.candidate.as_ref());
-    let listed = |rank: usize| rank < LISTED || Some(rank) == vendor || Some(rank) == winner;
+    let listed = |rank: usize| rank < most || Some(rank) == vendor || Some(rank) == winner;
     let hidden = (0..passed.len()).filter(|rank| !listed(*rank)).count();
     html! {
         section #{ (id) "-screened" } tabindex="-1" {
@@ -130,7 +145,7 @@ fn screened(row: &Row, id: &str) -> Markup {
             @if passed.is_empty() { p.quiet { "No candidate passed." } } @else {
                 div.wide { table {
                     thead { tr {
-                        th.number scope="col" { "Rank" } th scope="col" { "Candidate" } th scope="col" { "Verdict" }
+                        th.number scope="col" { "Rank" } th scope="col" { "Candidate" }
                         th.number scope="col" { "Median, µs" } th.number scope="col" { "Error" }
                         th.number scope="col" { "Registers" } th scope="col" { "Detail" } th.number scope="col" { "Line" }
                     } }
@@ -151,14 +166,13 @@ fn screened(row: &Row, id: &str) -> Markup {
 fn screened_row(rank: usize, middle: Option<f64>, lined: &Lined<CandidateRecord>, winner: bool) -> Markup {
     let record = lined.record;
     html! {
-        tr.winner[winner] {
+        tr class=[winner.then_some("winner")] {
             td.number { (rank) }
             td {
                 (candidate(&record.candidate))
                 @if let Some(vendor) = &record.vendor { " " span.tag { (vendor) } }
                 @if winner { " " span.tag { "winner" } }
             }
-            td { (outcome(record.verdict)) }
             td.number { (three(middle)) }
             td.number { (three(record.max_error_over_bound)) }
             td.number {

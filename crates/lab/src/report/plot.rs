@@ -6,6 +6,7 @@
 use super::model::{Lined, variant};
 use super::number::{duration, finite, median, three};
 use crate::evidence::{CandidateRecord, RaceRecord, ResultRecord, Verdict};
+use crate::history::series::{Series, Status};
 use maud::{Markup, html};
 use std::fmt::Write;
 
@@ -236,6 +237,49 @@ pub fn search(candidates: &[Lined<CandidateRecord>]) -> Markup {
                 span.key.passed { "passed" }
                 @if times.iter().any(Option::is_none) { span.key.failed { "failed" } }
             }
+        }
+    }
+}
+
+/// A series: a dot a run, the level between steps, and the steps themselves.
+pub fn history(s: &Series) -> Markup {
+    let Some(axis) = Axis::over(s.points.iter().map(|p| p.value)) else { return html! {} };
+    let across = |i: f64| (i + 0.5) / s.points.len().max(1) as f64 * WIDTH;
+    let down = |x: f64| 6.0 + 88.0 * (1.0 - axis.at(x));
+    let points = s.points.iter().enumerate().map(|(i, p)| (across(i as f64), down(p.value)));
+    let mut levels = String::new();
+    let mut from = 0;
+    for c in &s.changes {
+        let _ = write!(
+            levels,
+            "M{:.0} {:.0}H{:.0}",
+            across(from as f64 - 0.5),
+            down(c.step.before),
+            across(c.step.at as f64 - 0.5)
+        );
+        from = c.step.at;
+    }
+    if let Some(last) = s.changes.last() {
+        let _ = write!(levels, "M{:.0} {:.0}H1000", across(from as f64 - 0.5), down(last.step.after));
+    }
+    let steps = |confirmed: bool| -> String {
+        let of = s.changes.iter().filter(|c| match c.status {
+            Status::Confirmed => confirmed,
+            Status::Suspected => !confirmed,
+            Status::Refuted => false,
+        });
+        of.map(|c| format!("M{:.0} 0V100", across(c.step.at as f64 - 0.5))).collect()
+    };
+    html! {
+        div.spark {
+            svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img"
+                aria-label={ (s.points.len()) " runs, " (s.changes.len()) " steps, from " (three(axis.low)) " to " (three(axis.high)) } {
+                path.values d=(dots(points)) {}
+                path.level d=(levels) {}
+                path.suspected d=(steps(false)) {}
+                path.confirmed d=(steps(true)) {}
+            }
+            div.ends aria-hidden="true" { span { (three(axis.high)) } span { (three(axis.low)) } }
         }
     }
 }

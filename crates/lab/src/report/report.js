@@ -22,12 +22,20 @@
     if (link && link.hash === location.hash) reveal();
   });
 
+  // Other tables: sorted by row, and where they are long found in by text.
+  for (const table of document.querySelectorAll("table[data-sortable]")) {
+    const rows = [...table.tBodies[0].rows];
+    sorting(table, rows, (row) => row, table.tBodies[0]);
+    if (table.hasAttribute("data-filterable") && rows.length > 8) finding(table, rows);
+  }
+
   const table = document.getElementById("results");
   if (table) {
     const groups = [...table.tBodies];
     filters(table, groups);
-    sorting(table, groups);
+    sorting(table, groups, (group) => group.rows[0], table);
   }
+  if (document.documentElement.hasAttribute("data-live")) live();
   if (location.hash) reveal();
 
   function filters(table, groups) {
@@ -59,10 +67,59 @@
     apply();
   }
 
-  function sorting(table, groups) {
+  function finding(table, rows) {
+    const label = document.createElement("label");
+    label.className = "find";
+    label.append("Find");
+    const input = document.createElement("input");
+    input.type = "search";
+    input.autocomplete = "off";
+    input.spellcheck = false;
+    label.append(input);
+    table.parentElement.before(label);
+    const texts = rows.map((row) => row.textContent.toLowerCase());
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      rows.forEach((row, i) => (row.hidden = !words.every((word) => texts[i].includes(word))));
+    });
+  }
+
+  // A page of a run in progress asks whether there is a newer one, and keeps its place.
+  function live() {
+    const state = "kernelsmith-live";
+    try {
+      const { y, open } = JSON.parse(sessionStorage.getItem(state) ?? "{}");
+      const all = [...document.querySelectorAll("details")];
+      (open ?? []).forEach((i) => all[i] && (all[i].open = true));
+      if (y && !location.hash) scrollTo(0, y);
+    } catch {
+      sessionStorage.removeItem(state);
+    }
+    const mark = document.getElementById("live");
+    let version = null;
+    const look = async () => {
+      try {
+        const now = await (await fetch("/version", { cache: "no-store" })).text();
+        version ??= now;
+        if (now !== version) {
+          const open = [...document.querySelectorAll("details")].flatMap((d, i) => (d.open ? [i] : []));
+          sessionStorage.setItem(state, JSON.stringify({ y: scrollY, open }));
+          location.reload();
+          return;
+        }
+        setTimeout(look, 2000);
+      } catch {
+        mark.textContent = "ended";
+      }
+    };
+    look();
+  }
+
+  function sorting(table, groups, row, parent) {
     const order = new Map(groups.map((group, i) => [group, i]));
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
+      if (!head.dataset.sort) return;
       const button = document.createElement("button");
       button.type = "button";
       const axis = head.querySelector(".axis");
@@ -78,7 +135,7 @@
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         if (next) head.setAttribute("aria-sort", next);
         const sign = next === "descending" ? -1 : 1;
-        const keys = new Map(groups.map((group) => [group, key(group.rows[0].cells[column], numeric)]));
+        const keys = new Map(groups.map((group) => [group, key(row(group).cells[column], numeric)]));
         const compare = (a, b) => {
           const [x, y] = [keys.get(a), keys.get(b)];
           // What is missing comes last either way.
@@ -86,12 +143,13 @@
           return sign * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
         };
         const sorted = next ? [...groups].sort((a, b) => compare(a, b) || order.get(a) - order.get(b)) : groups;
-        table.append(...sorted);
+        parent.append(...sorted);
       });
     });
   }
 
   function key(cell, numeric) {
+    if (!cell) return null;
     if (numeric) return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
     return cell.classList.contains("missing") ? null : cell.textContent.trim();
   }

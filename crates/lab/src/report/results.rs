@@ -2,13 +2,14 @@
 
 use super::model::{Index, Row};
 use super::number::{NONE, finite, plural, three};
-use super::panel;
+use super::panel::{self, Lists};
 use super::plot::{Ratios, candidate, wrapping};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
-pub fn section(indexes: &[Index]) -> Markup {
+pub fn section(indexes: &[Index], many: bool) -> Markup {
     let rows = || indexes.iter().flat_map(|index| &index.rows);
+    let lists = Lists::of(rows().count());
     let ratios = Ratios::over(rows().map(|row| row.result));
     let modes: BTreeSet<&str> = rows().map(|row| row.result.mode.as_str()).collect();
     let verdicts: BTreeSet<&str> = rows().map(|row| row.result.verdict.as_str()).collect();
@@ -18,12 +19,13 @@ pub fn section(indexes: &[Index]) -> Markup {
             @if rows().next().is_none() {
                 p.quiet { "No results yet." }
             } @else {
+                @if many { p.note { "The newest result of each problem, mode and device; older ones are in the " a href="#history-title" { "history" } "." } }
                 (controls(indexes, &modes, &verdicts))
                 div.scroll {
                     table.results #results {
                         thead { (head(ratios)) }
                         @for index in indexes {
-                            @for row in &index.rows { (body(index, row, ratios, indexes.len() > 1)) }
+                            @for row in &index.rows { (body(index, row, ratios, indexes.len() > 1, lists)) }
                         }
                     }
                 }
@@ -40,7 +42,7 @@ fn controls(indexes: &[Index], modes: &BTreeSet<&str>, verdicts: &BTreeSet<&str>
             @if indexes.len() > 1 {
                 label { span { "Run" } select data-filter="run" {
                     option value="" { "All runs" }
-                    @for index in indexes { option value=(index.number) { (index.name) } }
+                    @for index in indexes.iter().filter(|index| !index.rows.is_empty()) { option value=(index.number) { (index.name) } }
                 } }
             }
             label { span { "Mode" } select data-filter="mode" {
@@ -84,7 +86,7 @@ fn tick(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-fn body(index: &Index, row: &Row, ratios: Ratios, many: bool) -> Markup {
+fn body(index: &Index, row: &Row, ratios: Ratios, many: bool, lists: Lists) -> Markup {
     let result = row.result;
     let id = index.row_id(row.line);
     let to = |part: &str| format!("#{id}-{part}");
@@ -135,7 +137,7 @@ fn body(index: &Index, row: &Row, ratios: Ratios, many: bool) -> Markup {
                 td colspan="12" {
                     details {
                         summary { "Evidence" span.quiet { ": " (plural(result.tried, "candidate")) " tried, " (result.passed) " passed" } }
-                        (panel::panel(row, &id))
+                        (panel::panel(row, &id, lists))
                     }
                 }
             }

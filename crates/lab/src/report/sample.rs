@@ -50,6 +50,7 @@ fn session(seed: usize) -> Session {
         version: "0.1.0".into(),
         git_commit: Some("d54951e0c1f3a9b7".into()),
         git_dirty: Some(true),
+        git_branch: Some("main".into()),
         host: "h200-04".into(),
         timer: TimerRecord { checks: vec![(1_000, 1.02), (10_000, 10.03), (1_000_000, 1000.4)], empty_us: 1.87 },
         spec: "qwen2.5-decode".into(),

@@ -1,6 +1,6 @@
 //! The top of the page, and what each run ran on.
 
-use super::model::{Index, Lined, ModeSummary};
+use super::model::{Index, Lined, ModeSummary, modes};
 use super::number::{NONE, bytes, duration, finite, plural, three};
 use super::results::{verdict, verdict_class};
 use crate::evidence::{FILE, Session, TimerRecord};
@@ -12,10 +12,13 @@ const VERDICTS: [&str; 6] = ["faster", "same", "ambiguous", "slower", "alone", "
 
 /// One sentence on what was run.
 pub fn lead(indexes: &[Index]) -> Markup {
+    let audits = indexes.iter().flat_map(|index| &index.audits);
+    let audited = audits.map(|(audit, _)| (audit.record.op.as_str(), audit.record.problem.as_str()));
     let problems: BTreeSet<(&str, &str)> = indexes
         .iter()
         .flat_map(|index| &index.rows)
         .map(|row| (row.result.op.as_str(), row.result.problem.as_str()))
+        .chain(audited)
         .collect();
     let devices: BTreeSet<&str> = indexes.iter().filter_map(Index::device).collect();
     let screened: usize = indexes.iter().map(|index| index.candidates.len()).sum();
@@ -50,7 +53,7 @@ pub fn provenance(indexes: &[Index]) -> Markup {
     }
 }
 
-fn commit(session: &Session) -> Markup {
+pub fn commit(session: &Session) -> Markup {
     html! {
         @match &session.git_commit {
             Some(commit) => code { (commit.chars().take(10).collect::<String>()) },
@@ -69,11 +72,19 @@ fn accuracy(timer: &TimerRecord) -> String {
     }
 }
 
-/// A card for each run and timing mode.
-pub fn headline(indexes: &[Index]) -> Markup {
+/// A card for each run and timing mode; of many runs, a card for each mode over what is newest.
+pub fn headline(indexes: &[Index], many: bool) -> Markup {
     html! {
         div.cards {
-            @for index in indexes {
+            @if many {
+                @for (mode, summary) in modes(indexes.iter().flat_map(|index| &index.rows)) {
+                    section.card aria-label={ (mode) " results" } {
+                        h2 { (mode) " " span.run { "newest of each problem" } }
+                        (card(&summary))
+                    }
+                }
+            }
+            @for index in indexes.iter().filter(|_| !many) {
                 @for (mode, summary) in index.modes() {
                     section.card aria-label={ (mode) " results" } {
                         h2 { (mode) @if indexes.len() > 1 { " " span.run { (index.name) } } }
@@ -130,7 +141,7 @@ pub fn runs(indexes: &[Index]) -> Markup {
     }
 }
 
-fn facts(index: &Index, last: &Lined<Session>) -> Markup {
+pub fn facts(index: &Index, last: &Lined<Session>) -> Markup {
     let session = last.record;
     let device = &session.facts;
     html! {
@@ -145,6 +156,7 @@ fn facts(index: &Index, last: &Lined<Session>) -> Markup {
             dt { "Git commit" }
             dd {
                 @match &session.git_commit { Some(commit) => code { (commit) }, None => (NONE) }
+                @if let Some(branch) = &session.git_branch { " on " code { (branch) } }
                 @match session.git_dirty {
                     Some(true) => { " " strong.warning { "with uncommitted changes" } },
                     Some(false) => " clean",

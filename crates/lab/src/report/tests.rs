@@ -80,6 +80,7 @@ fn a_full_run_is_a_sound_page() {
 #[test]
 fn hostile_text_is_shown_and_never_run() {
     let mut run = sample::run("a", 2, 20);
+    run.records.push(audit("m=5", false, Some(2.0)));
     for record in &mut run.records {
         match record {
             Record::Session(s) => {
@@ -99,6 +100,10 @@ fn hostile_text_is_shown_and_never_run() {
             Record::Race(r) => {
                 (r.op, r.problem) = (HOSTILE.into(), HOSTILE.into());
                 r.contenders.iter_mut().for_each(|c| (c.candidate, c.role) = (HOSTILE.into(), HOSTILE.into()));
+            }
+            Record::Audit(a) => {
+                (a.op, a.problem, a.why) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+                (a.pick, a.best) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
             }
             Record::Result(r) => {
                 (r.op, r.problem, r.verdict) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
@@ -172,4 +177,114 @@ fn one_sample_and_more_selection_blocks_than_samples() {
 fn a_large_run_stays_lean() {
     let page = render(&[sample::run("large", 130, 80)]);
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
+}
+
+/// An audited problem.
+fn audit(problem: &str, tuned: bool, regret: Option<f64>) -> Record {
+    Record::Audit(AuditRecord {
+        op: "gemm".into(),
+        problem: problem.into(),
+        device: "NVIDIA H200".into(),
+        mode: "cold".into(),
+        pick: Some("naive".into()),
+        why: "default: nothing tuned is near".into(),
+        tuned,
+        pick_us: regret,
+        best: regret.map(|_| "split_k".into()),
+        best_us: regret.map(|_| 1.0),
+        regret,
+        regret_low: regret,
+        regret_high: regret,
+        tried: 9,
+        error: regret.is_none().then(|| "the pick, naive, failed the gate".into()),
+    })
+}
+
+/// A day's run after another, with a slow-down of 8 % half-way.
+fn many(count: usize, problems: usize, candidates: usize) -> Vec<Run> {
+    let day = |i: usize| {
+        let mut run = sample::run(&format!("2026-{:03}-nvidia-h200-starter", i + 1), problems, candidates);
+        let drift = (if i < count / 2 { 1.0 } else { 1.08 }) * (1.0 + 0.004 * ((i * 7) % 5) as f64);
+        for record in &mut run.records {
+            match record {
+                Record::Session(s) => s.time = format!("2026-{:02}-{:02}T00:00:00Z", 1 + i / 28, 1 + i % 28),
+                Record::Result(r) => (r.us, r.ratio) = (r.us.map(|x| x * drift), r.ratio.map(|x| x / drift)),
+                _ => {}
+            }
+        }
+        run
+    };
+    (0..count).map(day).collect()
+}
+
+/// What two hundred runs of a spec of 14 problems weigh. `KERNELSMITH_PAGE=FILE` keeps the page, for
+/// `tools/report-in-chromium.sh`.
+#[test]
+fn two_hundred_runs_stay_lean() {
+    let runs = many(200, 14, 40);
+    let start = std::time::Instant::now();
+    let page = render(&runs);
+    println!("{} bytes, made in {:.1} s", page.len(), start.elapsed().as_secs_f64());
+    if let Some(path) = std::env::var_os("KERNELSMITH_PAGE") {
+        std::fs::write(path, &page).unwrap();
+    }
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    links_lead_somewhere(&page);
+    is_balanced(&page);
+    assert_eq!(attribute(&page, "data-verdict").len(), 28, "the newest of each problem and mode");
+    assert!(page.contains("suspected") && page.contains("2026-101-nvidia-h200-starter"));
+}
+
+#[test]
+fn a_step_that_a_race_confirmed_is_shown_so() {
+    use crate::history::log::Confirmation;
+    use crate::history::paired::Call;
+    use crate::history::series;
+    let runs = many(20, 1, 20);
+    let named: Vec<series::Named> = runs.iter().map(|r| (r.name.as_str(), r.records.as_slice())).collect();
+    let found = series::of_runs(&named, &[]);
+    let entry = |call| {
+        Entry::Confirmation(Confirmation {
+            time: String::new(),
+            device: found[0].device.clone(),
+            metric: found[0].key.to_string(),
+            before: runs[9].name.clone(),
+            after: runs[10].name.clone(),
+            call,
+            change: 0.08,
+            low: None,
+            high: None,
+            pairs: 20,
+        })
+    };
+    let tags = |log: &[Entry]| {
+        let page = render_with(&runs, Extras { log, live: false });
+        ["suspected", "confirmed", "refuted"].map(|tag| page.matches(&format!(">{tag}<")).count())
+    };
+    let all = tags(&[]);
+    assert!(all[0] > 1 && all[1..] == [0, 0], "{all:?}");
+    let worse = if found[0].changes[0].worse > 0.0 { Call::Regressed } else { Call::Improved };
+    assert_eq!(tags(&[entry(worse)]), [all[0] - 1, 1, 0]);
+    assert_eq!(tags(&[entry(Call::Same)]), [all[0] - 1, 0, 1]);
+}
+
+#[test]
+fn an_audit_is_shown_with_its_means() {
+    let mut run = sample::run("a", 1, 4);
+    run.records.extend([audit("m=5", false, Some(2.0)), audit("m=6", false, Some(8.0)), audit("m=7", true, None)]);
+    let page = render(&[run]);
+    assert!(page.contains("4.00 over the 2 that were never tuned"), "{page}");
+    assert!(page.contains("failed the gate"));
+    links_lead_somewhere(&page);
+    is_balanced(&page);
+}
+
+#[test]
+fn only_a_live_page_may_ask_and_only_its_own_address() {
+    let runs = [sample::run("a", 1, 4)];
+    let page = render_with(&runs, Extras { live: true, ..Extras::default() });
+    assert!(page.contains("connect-src &#39;self&#39;") || page.contains("connect-src 'self'"));
+    assert!(page.contains("data-live"));
+    let page = render(&runs);
+    assert!(!page.contains("connect-src") && !page.contains("<html lang=\"en\" data-live"));
 }
