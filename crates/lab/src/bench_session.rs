@@ -1,8 +1,8 @@
 //! The measuring side: one device, one piece of work at a time. It runs inside a worker process.
 
-use crate::audit::{LARGE_SET, Trick, audit};
 use crate::evidence::{TelemetryRecord, Verdict};
 use crate::gate::{self, Fixture, Outcome};
+use crate::inspection::{LARGE_SET, Trick, inspect};
 use crate::peer::{Peer, PeerError, PeerReport};
 use crate::timer::{Bench, HOT_SHARE, Mode, Sets, Timer, TimerError, floor_us};
 use crate::work::Work;
@@ -196,7 +196,7 @@ impl BenchSession {
             (out.verdict, out.detail) = (Verdict::Implausible, Some(reason));
             out.samples_us.clear();
         } else if let Err(reason) = bench.check(&self.timer, &state.sets)? {
-            let trick = audit(&self.timer, &bench, &state.sets)?;
+            let trick = inspect(&self.timer, &bench, &state.sets)?;
             (out.verdict, out.detail) = (Verdict::Wrong, Some(named(trick, reason)));
             out.samples_us.clear();
         }
@@ -293,7 +293,7 @@ impl BenchSession {
         let floor = floor_us(&self.device, work, mode);
         let start = Instant::now();
         let mut block = 0u64;
-        // Comparing large inputs would take the race's time: the audit does it after the race.
+        // Comparing large inputs would take the race's time: the inspection does it after the race.
         let small = sets.bytes / sets.len().max(1) <= LARGE_SET;
         // Those that spoil the inputs of all others.
         let mut stopped: Vec<usize> = Vec::new();
@@ -348,9 +348,9 @@ impl BenchSession {
             }
         }
         out.telemetry = self.timer.telemetry();
-        // After the last sample: the audit writes other inputs.
+        // After the last sample: the inspection writes other inputs.
         for (c, bench) in benches.iter().enumerate().filter(|(c, _)| !stopped.contains(c)) {
-            let Some(trick) = audit(&self.timer, bench, sets)? else { continue };
+            let Some(trick) = inspect(&self.timer, bench, sets)? else { continue };
             match out.disqualified.iter_mut().find(|d| d.0 == c) {
                 Some((_, _, reason)) => *reason = named(Some(trick), std::mem::take(reason)),
                 None => out.disqualified.push((c, Verdict::Wrong, trick.to_string())),

@@ -1,7 +1,7 @@
 //! The gate: what a candidate must pass before its time counts.
 
-use crate::audit::Trick;
 use crate::evidence::Verdict;
+use crate::inspection::Trick;
 use crate::secret;
 use kernelsmith_core::inputs::{Inputs, for_each_position, hash};
 use kernelsmith_core::ops::OracleBudget;

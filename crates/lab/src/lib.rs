@@ -1,7 +1,6 @@
 //! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
 #![forbid(unsafe_code)]
 
-pub mod audit;
 pub mod bench_session;
 pub mod client;
 pub mod compare;
@@ -10,6 +9,7 @@ pub mod gate;
 pub mod gate_test;
 pub mod history;
 pub mod in_place;
+pub mod inspection;
 pub mod interchange;
 pub mod lines;
 pub mod live;

@@ -2,9 +2,9 @@
 //! and named.
 
 use super::FaultError;
-use crate::audit::Trick;
 use crate::bench_session::BenchSession;
 use crate::evidence::Verdict;
+use crate::inspection::Trick;
 use crate::protocol::Answer;
 use crate::timer::Mode;
 use crate::work::Work;

@@ -1,4 +1,4 @@
-//! The audit: whether the work of timed launches was done in them, and if not, by which trick it seemed to be.
+//! The inspection: whether the work of timed launches was done in them, and if not, by which trick it seemed to be.
 //!
 //! Nothing here is timed for a result. The launches of one set are replayed as in a sample, but each
 //! time one thing is another: the inputs are fresh at the same addresses, the output holds the last
@@ -101,7 +101,7 @@ enum Launch {
     Stale,
 }
 
-struct Audit<'a> {
+struct Inspection<'a> {
     sets: &'a Sets,
     timer: &'a Timer,
     queue: Queue,
@@ -117,25 +117,25 @@ struct Audit<'a> {
 ///
 /// # Errors
 /// A launch that fails, a device that gives no memory.
-pub fn audit(timer: &Timer, bench: &Bench, sets: &Sets) -> Result<Option<Trick>, DeviceError> {
+pub fn inspect(timer: &Timer, bench: &Bench, sets: &Sets) -> Result<Option<Trick>, DeviceError> {
     let queue = timer.queue();
     let Some(output) = sets.output(0).cloned() else { return Ok(None) };
     let graph = queue.capture(sets.launches(0, bench.steps()))?;
-    let mut audit =
-        Audit { sets, timer, queue, graph, output, inputs: Vec::new(), last: Vec::new(), first: Vec::new() };
+    let mut inspection =
+        Inspection { sets, timer, queue, graph, output, inputs: Vec::new(), last: Vec::new(), first: Vec::new() };
     // What samples before have left running.
-    audit.settle();
-    if sets.changed_input(&audit.queue, 0)?.is_some() {
-        sets.restore(&audit.queue, 0)?;
+    inspection.settle();
+    if sets.changed_input(&inspection.queue, 0)?.is_some() {
+        sets.restore(&inspection.queue, 0)?;
         return Ok(Some(Trick::ChangedInput));
     }
-    let found = audit.look(bench);
-    audit.settle();
-    sets.restore(&audit.queue, 0)?;
+    let found = inspection.look(bench);
+    inspection.settle();
+    sets.restore(&inspection.queue, 0)?;
     found
 }
 
-impl Audit<'_> {
+impl Inspection<'_> {
     /// Waits until nothing runs any more that was asked for.
     fn settle(&self) {
         let device = self.queue.device();
