@@ -333,4 +333,34 @@ mod tests {
         drop(queue(3).capture(vec![(executable, operands.clone())]).unwrap());
         has(&operands[2], &[0, 2, 3]);
     }
+
+    #[test]
+    fn a_recaptured_graph_runs_other_executables_on_the_same_memory() {
+        let device = Device::open(DeviceId::Cpu).unwrap();
+        let catalogue = Catalogue::builtin().unwrap();
+        let prepare = |name: &str, problem: &str| {
+            let problem = Problem::parse("gemm", problem).unwrap();
+            let variant = catalogue.variant("gemm", Target::Cpu, name).unwrap();
+            let config = variant.fallback(&problem, device.facts()).unwrap().unwrap();
+            let candidate = Candidate { variant: name.into(), config };
+            Arc::new(Executable::prepare(&device, &catalogue, &candidate, &problem).unwrap())
+        };
+        let text = "m=2,n=2,k=2,dtype=f32";
+        let (first, second) = (prepare("blocked", text), prepare("gemm_crate", text));
+        let operands = allocate_operands(&device, first.problem()).unwrap();
+        let queue = device.queue();
+        for (operand, values) in operands.iter().zip([[1f32, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 2.0]]) {
+            queue.write(operand, 0, bytemuck::cast_slice(&values)).unwrap();
+        }
+        let graph = queue.capture(vec![(first, operands.clone())]).unwrap();
+        let other = queue.recapture(&graph, |_| Some(second.clone())).unwrap();
+        assert!(other.executables().all(|e| e.candidate().variant == "gemm_crate"));
+        queue.replay(&other).unwrap();
+        let mut got = [0f32; 4];
+        queue.read(&operands[2], 0, bytemuck::cast_slice_mut(&mut got)).unwrap();
+        assert_eq!(got, [1.0, 4.0, 3.0, 8.0]);
+        let stranger = prepare("blocked", "m=2,n=2,k=3,dtype=f32");
+        let refused = queue.recapture(&graph, |_| Some(stranger.clone())).err().unwrap().to_string();
+        assert!(refused.contains("k=3") && refused.contains("k=2"), "{refused}");
+    }
 }
