@@ -1,24 +1,27 @@
 //! The default strategy.
 //!
-//! Generation 0 is the prior's best, or random points where there is no prior. Then children of
-//! the fastest points (evolution), their neighbours, the prior's next best and random points make
-//! a pool, of which a surrogate picks. A share of the picks is random, another is made by a
-//! surrogate that has never heard of the prior, and that share grows as the prior turns out wrong:
-//! so no prior can trap the search. What is left of the budget at the end polishes: neighbours of
-//! the best.
+//! Where there is a prior, generation 0 is its best. Then, and from the first point on where there is
+//! none, children of the fastest points (evolution), their neighbours, the prior's next best and
+//! random points make a pool, of which a model picks: a forest, with a Gaussian process beside it
+//! while little is known, which starts from what an engineer expects by the parameters' names. A
+//! share of the picks is random, another is made by a model that has never heard of the prior, and
+//! that share grows as the prior turns out wrong: so no prior can trap the search. What is left of the
+//! budget at the end polishes: neighbours of the best.
 
 use super::descent::unasked;
 use super::genetic::{cross, pick};
 use super::measured::{Measured, Outcome};
-use super::model::Model;
+use super::model::{FEW, Model};
 use super::prior::{Prior, PriorCheck, rank_correlation};
 use super::rng::Rng;
-use super::surrogate::{BOLD, CENTRES, START, propose};
+use super::surrogate::{BOLD, CENTRES, propose};
 use super::{Setting, Space, Strategy};
 use std::sync::Arc;
 
 /// Points of generation 0 where there is a prior.
 const SEEDED: usize = 5;
+/// Outcomes from which on a model has something to say beyond what it expected.
+const ENOUGH: usize = 6;
 /// Share of the picks that are random.
 const EXPLORE: f64 = 0.05;
 /// Share of the picks without the prior when it is trusted, and how much more when it is not.
@@ -47,13 +50,15 @@ pub struct Default {
     rng: Rng,
     /// Points by the prior, best first; empty without one.
     advised: Vec<usize>,
+    /// Points asked for and not told yet.
+    pending: Vec<usize>,
     asked: usize,
 }
 
 impl Default {
     pub fn new(setting: Setting) -> Self {
         let Setting { space, prior, seed } = setting;
-        let (model, apart) = (Model::new(&space, &prior), Model::new(&space, &Prior::default()));
+        let (model, apart) = (Model::with_process(&space, &prior), Model::with_process(&space, &Prior::default()));
         let mut rng = Rng::new(seed);
         let mut advised = Vec::new();
         if let Some(expected) = model.prior() {
@@ -63,15 +68,24 @@ impl Default {
             advised.sort_by(|a, b| expected[*a].total_cmp(&expected[*b]));
         }
         let measured = Measured::new(space.len());
-        Default { space, prior, measured, model, apart, rng, advised, asked: 0 }
+        Default { space, prior, measured, model, apart, rng, advised, pending: Vec::new(), asked: 0 }
     }
 
     fn next(&mut self, spent: f64) -> Option<usize> {
+        if self.measured.left() == 0 {
+            return None;
+        }
         self.asked += 1;
         let seeded = !self.advised.is_empty();
-        if self.asked <= if seeded { SEEDED } else { START } {
-            let advised = self.advised.iter().copied().find(|p| !self.measured.is_asked(*p));
-            return advised.or_else(|| unasked(&self.space, &self.measured, &mut self.rng));
+        if self.asked <= SEEDED
+            && let Some(advised) = self.advised.iter().copied().find(|p| !self.measured.is_asked(*p))
+        {
+            return Some(advised);
+        }
+        let told = self.measured.told().len();
+        // Asked for a great many at once, a model without outcomes has nothing more to say.
+        if told < ENOUGH && self.pending.len() > FEW {
+            return unasked(&self.space, &self.measured, &mut self.rng);
         }
         if self.rng.chance(EXPLORE) {
             return unasked(&self.space, &self.measured, &mut self.rng);
@@ -79,7 +93,7 @@ impl Default {
         let apart = !seeded || self.rng.chance(APART + APART_MORE * (1.0 - self.trust()));
         let pool = self.pool(spent);
         let model = if apart { &mut self.apart } else { &mut self.model };
-        model.refit(&self.measured, &mut self.rng);
+        model.refit(&self.measured, &self.pending, &mut self.rng);
         let found = propose(model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
         found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
     }
@@ -128,12 +142,14 @@ impl Strategy for Default {
             && let Some(point) = self.next(spent)
         {
             self.measured.ask(point);
+            self.pending.push(point);
             out.push(point);
         }
         out
     }
 
     fn tell(&mut self, point: usize, outcome: Outcome) {
+        self.pending.retain(|p| *p != point);
         self.measured.tell(point, outcome);
     }
 

@@ -31,6 +31,8 @@ impl Features {
             }
             // Memory is accessed and warps are filled by multiples of powers of two.
             of_one.push((d, bins(&parameter.values.iter().map(|v| factors_of_two(*v)).collect::<Vec<_>>())));
+            // Indices and ragged edges are cheapest at powers of two themselves.
+            of_one.push((d, bins(&parameter.values.iter().map(|v| odd_part(*v)).collect::<Vec<_>>())));
             if sizes.len() < PAIRED && parameter.values.iter().all(|v| *v > 0.0) {
                 sizes.push(d);
             }
@@ -77,6 +79,17 @@ fn factors_of_two(x: f64) -> f64 {
     }
 }
 
+/// What is left of a whole number that is halved as often as can be: 1 of a power of two, and the
+/// number itself where it is not whole.
+pub(super) fn odd_part(x: f64) -> f64 {
+    if x.fract() != 0.0 || x == 0.0 || x.abs() > 1e9 {
+        x.abs()
+    } else {
+        let whole = x.abs() as u64;
+        (whole >> whole.trailing_zeros()) as f64
+    }
+}
+
 /// Ranks among the distinct values, spread over at most 256 bins. What is not a number comes last.
 fn bins(column: &[f64]) -> Vec<u8> {
     // Sums of logarithms that are the same product differ in their last bits.
@@ -95,6 +108,11 @@ fn bins(column: &[f64]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_of_two_have_no_odd_part() {
+        assert_eq!([1.0, 64.0, 48.0, 7.0, 0.0, 2.5].map(odd_part), [1.0, 1.0, 3.0, 7.0, 0.0, 2.5]);
+    }
 
     #[test]
     fn bins_keep_the_order() {

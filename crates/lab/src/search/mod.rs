@@ -8,11 +8,14 @@
 pub mod analytic;
 mod annealing;
 pub mod candidates;
+mod coordinates;
 mod default;
 mod descent;
 mod exhaustive;
+mod expectation;
 mod features;
 mod forest;
+mod gaussian;
 mod genetic;
 mod measured;
 mod model;
@@ -64,7 +67,7 @@ pub struct Entry {
 pub const STRATEGIES: &[Entry] = &[
     Entry {
         name: "default",
-        about: "prior first, then evolution with a forest as surrogate, a share for exploration, polish at the end",
+        about: "prior first, then evolution with a Gaussian process and a forest as surrogates, a share for exploration, polish at the end",
         make: |s| Box::new(default::Default::new(s)),
     },
     Entry {

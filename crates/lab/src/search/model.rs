@@ -1,9 +1,12 @@
-//! What a search believes of points: the prior, as far as it has proved right, and a forest for
-//! what is left.
+//! What a search believes of points: the prior, as far as it has proved right, and for what is left
+//! a forest, beside which a Gaussian process stands while little is known.
 
 use super::Space;
+use super::coordinates::Coordinates;
+use super::expectation::Expectation;
 use super::features::Features;
 use super::forest::{Forest, Growth, Prediction};
+use super::gaussian::Gaussian;
 use super::measured::Measured;
 use super::prior::{FAILED, Prior};
 use super::rng::Rng;
@@ -17,6 +20,9 @@ const FAR: f64 = 1.25;
 const FIRM: f64 = 0.5;
 /// Outcomes from which on a forest is grown.
 const ENOUGH: usize = 6;
+/// Outcomes up to which the process has a say, an equal one: it costs the square of their number,
+/// and by then the forest knows as much.
+pub(super) const FEW: usize = 40;
 const GROWTH: Growth = Growth { trees: 40, smallest: 3 };
 
 pub struct Model {
@@ -24,13 +30,18 @@ pub struct Model {
     /// The prior's logarithm of the slowdown of each point.
     prior: Option<Arc<Vec<f64>>>,
     forest: Forest,
+    /// None where the forest is alone.
+    process: Option<Gaussian>,
     slope: f64,
     level: f64,
-    /// Outcomes that the forest has seen.
-    fitted: usize,
+    /// Outcomes that have been seen, and points believed; none before the first fit.
+    fitted: Option<usize>,
+    /// Whether the process has a say.
+    few: bool,
 }
 
 impl Model {
+    /// A forest alone, from the sixth outcome on.
     pub fn new(space: &Space, prior: &Prior) -> Self {
         let known = prior.known(space.len()).map(Arc::new);
         let mut extra: Vec<Vec<f64>> = known.iter().map(|k| k.to_vec()).collect();
@@ -38,7 +49,24 @@ impl Model {
             extra.extend(prior.sources().iter().map(|s| s.slowdown.clone()));
         }
         let features = Features::new(space, &extra);
-        Model { features, prior: known, forest: Forest::default(), slope: 1.0, level: 0.0, fitted: 0 }
+        Model {
+            features,
+            prior: known,
+            forest: Forest::default(),
+            process: None,
+            slope: 1.0,
+            level: 0.0,
+            fitted: None,
+            few: false,
+        }
+    }
+
+    /// A forest and a process, which has a say from the first point on; without a prior it starts
+    /// from what is expected by parameters' names.
+    pub fn with_process(space: &Arc<Space>, prior: &Prior) -> Self {
+        let expectation = prior.is_empty().then(|| Expectation::new(space));
+        let process = Some(Gaussian::new(Coordinates::new(space), expectation));
+        Model { process, ..Model::new(space, prior) }
     }
 
     /// Logarithms of slowdowns that the prior expects; none where there is no prior.
@@ -47,14 +75,25 @@ impl Model {
     }
 
     /// Fits again where enough was told since the last time: each time at first, then after every
-    /// twelfth part, so that the cost of an evaluation stays bounded.
-    pub fn refit(&mut self, measured: &Measured, rng: &mut Rng) {
+    /// twelfth part, so that the cost of an evaluation stays bounded. Of points that are `pending`,
+    /// asked for and not told, the process believes its own expectation, so that it does not ask for
+    /// their like (kriging believer: Ginsbourger, Le Riche & Carraro 2010).
+    pub fn refit(&mut self, measured: &Measured, pending: &[usize], rng: &mut Rng) {
         let told = measured.told();
-        if told.len() < ENOUGH || told.len() < self.fitted + 1 + self.fitted / 12 {
+        let known = told.len() + if self.process.is_some() { pending.len() } else { 0 };
+        let least = if self.process.is_some() { 0 } else { ENOUGH };
+        if told.len() < least || self.fitted.is_some_and(|f| known < f + 1 + f / 12) {
             return;
         }
-        let Some(best) = measured.best().and_then(|b| measured.cost(b)) else { return };
-        self.fitted = told.len();
+        // Where all failed, all are alike.
+        let best = measured.best().and_then(|b| measured.cost(b)).unwrap_or(1.0);
+        let believed: Vec<f64> = match &self.process {
+            Some(process) if self.fitted.is_some() && known <= FEW => {
+                process.predict(pending).iter().map(|e| e.mean).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.fitted = Some(known);
         let slowdown = |p: &usize| measured.cost(*p).map_or(FAR, |cost| (cost / best).ln().min(FAR));
         let mut targets: Vec<f64> = told.iter().map(slowdown).collect();
         if let Some(prior) = &self.prior {
@@ -65,12 +104,24 @@ impl Model {
             }
         }
         self.forest = Forest::fit(&self.features, told, &targets, GROWTH, rng);
+        self.few = known <= FEW;
+        if let Some(process) = self.process.as_mut().filter(|_| self.few) {
+            let points: Vec<usize> = told.iter().chain(pending.iter().take(believed.len())).copied().collect();
+            targets.extend(believed);
+            process.fit(&points, &targets, rng);
+        }
     }
 
-    /// The logarithm of each point's slowdown, as expected, and how far the trees disagree.
+    /// The logarithm of each point's slowdown, as expected, and how unsure that is.
     pub fn predict(&self, points: &[usize]) -> Vec<Prediction> {
         let rows: Vec<&[u8]> = points.iter().map(|p| self.features.row(*p)).collect();
         let mut out = self.forest.predict(&rows);
+        if let Some(process) = self.process.as_ref().filter(|_| self.few) {
+            for (prediction, other) in out.iter_mut().zip(process.predict(points)) {
+                prediction.mean = 0.5 * (prediction.mean + other.mean);
+                prediction.spread = 0.5 * (prediction.spread + other.spread);
+            }
+        }
         if let Some(prior) = &self.prior {
             for (prediction, point) in out.iter_mut().zip(points) {
                 prediction.mean += self.slope * prior[*point] + self.level;

@@ -35,6 +35,11 @@ impl Rng {
         self.unit() < probability
     }
 
+    /// Near to normal, of mean 0 and deviation 1: the sum of four uniform numbers (Irwin–Hall).
+    pub fn normal(&mut self) -> f64 {
+        ((0..4).map(|_| self.unit()).sum::<f64>() - 2.0) * 3f64.sqrt()
+    }
+
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

@@ -10,7 +10,7 @@ use super::{Setting, Space, Strategy};
 use std::sync::Arc;
 
 /// Random points before the forest proposes.
-pub(super) const START: usize = 8;
+const START: usize = 8;
 /// Spreads that are taken off the expected time, in turn: a careful pick, then a bold one.
 pub(super) const BOLD: [f64; 2] = [1.0, 3.0];
 /// Random points of the pool.
@@ -38,7 +38,7 @@ impl Surrogate {
         if self.asked <= START {
             return unasked(&self.space, &self.measured, &mut self.rng);
         }
-        self.model.refit(&self.measured, &mut self.rng);
+        self.model.refit(&self.measured, &[], &mut self.rng);
         let mut pool: Vec<usize> = (0..RANDOM).map(|_| self.space.any(&mut self.rng)).collect();
         for centre in self.measured.fastest(CENTRES) {
             pool.extend(self.space.neighbours(centre));
