@@ -83,7 +83,7 @@ fn object(
     });
     let attack = |a: &Attacked| {
         json!({"attack": a.attack.name, "trick": a.attack.trick.name(), "verdict": a.verdict.name(),
-            "detail": a.detail, "named": a.is_named()})
+            "detail": a.detail, "named": a.is_named(), "honest": a.honest})
     };
     json!({
         "device": device, "injected": report.faults.len(), "killed": report.killed(),
