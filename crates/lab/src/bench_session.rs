@@ -325,13 +325,19 @@ impl BenchSession {
                 let look = block == 0 || hash(seed ^ 0xc4ec, block * 64 + c as u64).is_multiple_of(8);
                 if look && !out.disqualified.iter().any(|d| d.0 == c) {
                     let checked = benches[c].check(&self.timer, sets)?;
-                    // Who was last is to blame while every one before has been looked at.
                     let blamed = block == 0 && small;
-                    if (blamed || checked.is_err())
-                        && sets.changed_input(&self.device.queue(), benches[c].checked_set())?.is_some()
-                    {
-                        (0..sets.len()).try_for_each(|set| sets.restore(&self.device.queue(), set))?;
+                    let queue = self.device.queue();
+                    let changed = |bench: &Bench| sets.changed_input(&queue, bench.checked_set()).map(|c| c.is_some());
+                    let restore = || (0..sets.len()).try_for_each(|set| sets.restore(&queue, set));
+                    if (blamed || checked.is_err()) && changed(&benches[c])? {
+                        restore()?;
+                        // It may have been another, when that one was screened or made ready: who does
+                        // it again on inputs that are right is to blame.
                         if blamed {
+                            benches[c].sample(&self.timer, sets, mode)?;
+                        }
+                        if blamed && changed(&benches[c])? {
+                            restore()?;
                             out.disqualified.push((c, Verdict::Wrong, Trick::ChangedInput.to_string()));
                             stopped.push(c);
                         }

@@ -4,7 +4,8 @@ use kernelsmith_device::{Device, DeviceId};
 use kernelsmith_kernels::Catalogue;
 use kernelsmith_lab::evidence::Verdict;
 use kernelsmith_lab::gate_test::run::inject;
-use kernelsmith_lab::gate_test::{Class, Fault, clean, faults, kills};
+use kernelsmith_lab::gate_test::{Class, Fault, attack, clean, faults, kills};
+use kernelsmith_lab::protocol::Answer;
 use std::collections::BTreeSet;
 
 fn cpu() -> Device {
@@ -71,4 +72,16 @@ fn random_problems_raise_no_alarm() {
 #[test]
 fn an_unknown_fault_is_an_error() {
     assert!(inject(&cpu(), "gemm/tiled/nothing_like_it/m=1", false).is_err());
+}
+
+/// Screening and getting ready leave inputs spoilt that the honest kernel reads first in half of the races.
+#[test]
+fn an_honest_kernel_is_not_blamed_for_inputs_that_another_spoilt() {
+    let device = Device::open(DeviceId::Cpu).unwrap();
+    for _ in 0..8 {
+        let Answer::Attacked { verdict, honest, .. } = attack::run(&device, "changes_input").unwrap() else {
+            panic!("another answer");
+        };
+        assert_eq!((verdict, honest), (Verdict::Wrong, None));
+    }
 }
