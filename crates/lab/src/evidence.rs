@@ -316,6 +316,8 @@ pub enum EvidenceError {
     Locked(PathBuf),
     #[error("{0} is packed and cannot be added to: unpack it (gunzip), or give another folder")]
     Packed(PathBuf),
+    #[error("{}: there is evidence in it; name a new folder", .0.display())]
+    Taken(PathBuf),
 }
 
 /// Name of the evidence file in a run folder.
@@ -364,6 +366,16 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Opens a folder that holds no evidence yet, or makes it: for what does not go on from a record
+    /// before.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Taken`], and as [`Writer::open`].
+    pub fn fresh(folder: &Path) -> Result<Writer, EvidenceError> {
+        let (writer, before) = Writer::open(folder)?;
+        if before.records.is_empty() { Ok(writer) } else { Err(EvidenceError::Taken(folder.to_path_buf())) }
+    }
+
     /// Opens (or makes) a run folder. Returns what it already holds.
     pub fn open(folder: &Path) -> Result<(Writer, Contents), EvidenceError> {
         let io = |path: &Path| {

@@ -10,7 +10,9 @@
 //! The graph is replayed many times: what it trains or counts is spoilt.
 
 use crate::client::{Compilers, Worker, WorkerError};
-use crate::evidence::{CandidateRecord, ContenderRecord, GateRecord, RaceRecord, ResultRecord, Verdict};
+use crate::evidence::{
+    CandidateRecord, ContenderRecord, EvidenceError, GateRecord, RaceRecord, Record, ResultRecord, Verdict, Writer,
+};
 use crate::race::{empty_result, gate_one};
 use crate::screen::screen_one;
 use crate::stats::{Interval, median, paired_ratio};
@@ -46,6 +48,8 @@ pub enum InPlaceError {
     Catalogue(#[from] CatalogueError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
 }
 
 /// A problem of the graph that something else computes now.
@@ -80,8 +84,6 @@ impl Swap {
 /// What came of it.
 pub struct Finished {
     pub swaps: Vec<Swap>,
-    /// Everything that was screened.
-    pub screened: Vec<CandidateRecord>,
     /// The graph as it was beside the graph as it is, µs a replay.
     pub race: RaceRecord,
     /// Time before over time after, with its interval.
@@ -93,6 +95,8 @@ pub struct Lab<'a> {
     pub worker: &'a mut Worker,
     pub catalogue: &'a Catalogue,
     pub device: &'a Device,
+    /// Where screenings and gates are kept as they come.
+    pub writer: &'a mut Writer,
     /// Told as it goes.
     pub note: &'a mut dyn FnMut(&str),
 }
@@ -162,6 +166,7 @@ pub fn tune(
                     continue;
                 }
                 let gate = gate_one(lab.worker, &problem, &candidate, LIMIT)?;
+                lab.writer.append(&Record::Gate(gate.clone()))?;
                 if gate.verdict == Verdict::Ok {
                     (lab.note)(&format!("{problem}: {runs} gives way to {candidate}"));
                     picks.insert(key.clone(), executable);
@@ -205,8 +210,8 @@ pub fn tune(
         disqualified: Vec::new(),
         error: None,
     };
-    let screened = order.iter().filter_map(|k| screened.remove(k)).flatten().collect();
-    Ok(Finished { swaps, screened, race, ratio })
+    lab.writer.append(&Record::Race(race.clone()))?;
+    Ok(Finished { swaps, race, ratio })
 }
 
 fn key_of(problem: &Problem) -> String {
@@ -250,6 +255,7 @@ impl Lab<'_> {
         let (mut out, mut best): (Vec<CandidateRecord>, Option<f64>) = (Vec::new(), None);
         for candidate in &candidates {
             let record = screen_one(self.worker, self.catalogue, self.device, problem, candidate, best, LIMIT)?;
+            self.writer.append(&Record::Candidate(record.clone()))?;
             if record.verdict == Verdict::Ok {
                 let us = median(&record.samples_us);
                 best = Some(best.map_or(us, |b: f64| b.min(us)));

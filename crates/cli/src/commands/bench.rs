@@ -57,10 +57,7 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, Failure> {
 
 /// Evidence of a bench: a folder of its own, for a race says nothing of what ran before it.
 fn writer(folder: &Path, device: &Device, worker: &Worker, name: &str) -> Result<Writer, Failure> {
-    let (mut writer, before) = Writer::open(folder)?;
-    if !before.records.is_empty() {
-        return Err(format!("{}: there is evidence in it; name a new folder", folder.display()).into());
-    }
+    let mut writer = Writer::fresh(folder)?;
     writer.append(&Record::Session(Session::now(device, worker.timer.clone(), name, 0.0, 0)))?;
     Ok(writer)
 }

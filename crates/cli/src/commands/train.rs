@@ -104,10 +104,7 @@ fn tune(
     let fresh = || Path::new("runs").join(format!("{}-{slug}-mnist-in-place", provenance::stamp()));
     let folder = args.run.clone().unwrap_or_else(fresh);
     let mut worker = start_worker(raw, args.common.kernels.as_deref(), Default::default())?;
-    let (mut writer, before) = Writer::open(&folder)?;
-    if !before.records.is_empty() {
-        return Err(format!("{}: there is evidence in it; name a new folder", folder.display()).into());
-    }
+    let mut writer = Writer::fresh(&folder)?;
     let session = Session::now(raw, worker.timer.clone(), "mnist-in-place", budget.as_secs_f64(), options.seed);
     writer.append(&Record::Session(session))?;
     let mut trainer = Trainer::new(data, options, device)?;
@@ -115,17 +112,13 @@ fn tune(
     let (queue, graph) = trainer.replay().graph();
     let name = format!("an epoch of mnist, batch {}", options.batch);
     let mut note = |text: &str| eprintln!("{text}");
-    let mut lab = Lab { worker: &mut worker, catalogue: &catalogue, device: raw, note: &mut note };
+    let mut lab = Lab { worker: &mut worker, catalogue: &catalogue, device: raw, writer: &mut writer, note: &mut note };
     let found = in_place::tune(&mut lab, queue, graph, &name, budget)?;
     let run = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut winners = TunedTable::default();
-    for record in found.screened {
-        writer.append(&Record::Candidate(record))?;
-    }
     for swap in &found.swaps {
         let result = swap.result(raw);
         entry_of(&result, raw, &run).into_iter().for_each(|entry| winners.insert(entry));
-        writer.append(&Record::Gate(swap.gate.clone()))?;
         writer.append(&Record::Result(result))?;
         let (launches, problem) = (swap.launches, &swap.problem);
         if args.common.json {
@@ -135,7 +128,6 @@ fn tune(
             line(&format!("{launches} × {problem}: {} instead of {}", swap.to, swap.from));
         }
     }
-    writer.append(&Record::Race(found.race.clone()))?;
     let of = |role: &str| found.race.contenders.iter().find(|c| c.role == role).map(|c| median(&c.samples_us) / 1e3);
     let (before, after) = (of("baseline").unwrap_or(f64::NAN), of("candidate").unwrap_or(f64::NAN));
     let ratio = found.ratio;
