@@ -324,7 +324,7 @@ impl<'a> Tuner<'a> {
         if spent > 1.0 && !search.owes() {
             return Vec::new();
         }
-        let batch = if self.device.facts().target == Target::Cpu { READY } else { COMPILED };
+        let batch = if self.device.facts().target == Target::Cuda { COMPILED } else { READY };
         search.next(batch, spent.min(1.0))
     }
 
@@ -384,7 +384,7 @@ impl<'a> Tuner<'a> {
         let target = self.device.facts().target;
         let compiled = |c: &&Candidate| {
             let variant = self.catalogue.variant(problem.op(), target, &c.variant);
-            target != Target::Cpu && variant.is_ok_and(|v| v.source.contains('.'))
+            target == Target::Cuda && variant.is_ok_and(|v| v.source.contains('.'))
         };
         candidates.iter().filter(compiled).map(|c| c.to_string()).collect()
     }
