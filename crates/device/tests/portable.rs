@@ -124,7 +124,7 @@ args = [{ matrix = "a" }, { matrix = "b" }, { matrix = "c" }, { matrix = "d" }, 
         ("@compute @workgroup_size(1) fn gemm() { store_d(0, nothing_like_it); }", "nothing_like_it"),
         ("@compute @workgroup_size(1) fn gemm() { let x: u32 = 1.5; }", "u32"),
         ("@compute @workgroup_size(1) fn other() { }", "gemm"),
-        ("@compute @workgroup_size(100000) fn gemm() { }", "100000"),
+        ("@compute @workgroup_size(100000) fn gemm() { }", "Workgroup size"),
     ] {
         let read = |name: &str| (name == "broken.wgsl").then(|| text.to_string());
         let variants = manifest::parse("gemm", "a test's manifest", manifest, &read).unwrap();

@@ -27,7 +27,8 @@ pub fn binding(index: usize, operand: &Operand, output: bool, native: bool) -> S
 }
 
 /// `load_NAME(at)` (an input's element in the arithmetic) and `raw_NAME(at)` (its bits), or for the
-/// output `store_NAME(at, y)` and `put_NAME(at, bits)`.
+/// output `store_NAME(at, y)` and `put_NAME(at, bits)`; where elements share words also `bits_NAME(y)` and
+/// `put_word_NAME(at, word)`, for an invocation that owns a whole one.
 pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) -> String {
     let (name, dtype) = (&operand.name, operand.dtype);
     let mut out = String::new();
@@ -90,6 +91,14 @@ pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) ->
             each - 1
         )
     };
+    if is_narrow(dtype) {
+        let bits = encoded(dtype, "y", double);
+        let _ = writeln!(
+            out,
+            "fn bits_{name}(y: Acc) -> u32 {{ return {bits}; }}\n\
+             fn put_word_{name}(at: i32, word: u32) {{ atomicStore(&{name}_data[at], word); }}"
+        );
+    }
     let _ = writeln!(out, "fn store_{name}(at: i32, y: Acc) {{ put_{name}(at, {}); }}", encoded(dtype, "y", double));
     out
 }

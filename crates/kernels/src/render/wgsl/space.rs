@@ -18,6 +18,8 @@ pub fn prelude(f: &Frame, operands: &[Operand]) -> String {
         constant(&format!("{name}_IS_I32"), i64::from(dtype == DType::I32));
         constant(&format!("{name}_IS_FLOAT"), i64::from(dtype.is_float()));
     }
+    constant("OUT_EACH", 4 / operands[f.out].dtype.bytes().min(4) as i64);
+    constant("OUT_DENSE", i64::from(is_dense(f)));
     // A point of the space, and where each array has it.
     let _ = writeln!(
         out,
@@ -69,6 +71,16 @@ fn named(out: &mut String, f: &Frame, operands: &[Operand]) {
         let _ = writeln!(out, "fn axis_size() -> u32 {{ return args.size{axis}; }}");
         let _ = writeln!(out, "fn axis_below() -> u32 {{ return {below}; }}");
     }
+}
+
+/// Whether the output's elements lie one after the other in the order of the space.
+fn is_dense(f: &Frame) -> bool {
+    let mut step = 1;
+    f.shape.iter().zip(&f.arrays[f.out].strides).rev().all(|(n, stride)| {
+        let dense = *n == 1 || *stride == step;
+        step *= *n as isize;
+        dense
+    })
 }
 
 /// `enter_NAME(p, linear)`: p, at 0 along these dimensions, moved to their `linear`-th point.
