@@ -69,6 +69,9 @@ pub struct Adapter {
     pub binding_max: i64,
     /// Storage bindings of one launch at most.
     pub bindings: i64,
+    /// Iterations that all loops of one invocation may make together: llvmpipe ends them after 65535,
+    /// silently.
+    pub loop_max: i64,
     /// Cooperative matrices as `MxNxK inputs>results`.
     pub matrices: Vec<String>,
 }
@@ -101,6 +104,7 @@ impl DeviceFacts {
             int("subgroup_max", self.adapter.subgroup_max),
             int("block_max", self.adapter.block_max),
             int("bindings", self.adapter.bindings),
+            int("loop_max", self.adapter.loop_max),
         ])
     }
 

@@ -27,6 +27,7 @@ fn facts() -> DeviceFacts {
             block_max: 1024,
             binding_max: 1 << 30,
             bindings: 16,
+            loop_max: 1 << 40,
             matrices: texts(&["16x16x16 f16>f32", "16x16x16 f16>f16", "8x8x8 f16>f32", "8x8x8 f32>f32"]),
         },
         ..DeviceFacts::h200()

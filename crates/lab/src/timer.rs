@@ -458,18 +458,22 @@ extern "C" __global__ void spin() {
 }
 "#;
 
-/// WGSL has no clock: the kernel counts, and what a round takes is measured by the host's clock.
+/// WGSL has no clock: the kernel counts, and what a round takes is measured by the host's clock. A round
+/// is many steps, since a driver may end loops after 65535 iterations.
 const SPIN_WGSL: &str = r#"
 @compute @workgroup_size(1)
 fn spin() {
     var x = u32(args.m) + args.zero;
-    for (var i = 0u; i < ROUNDS; i++) { x = (x ^ (x >> 15u)) * 1664525u + i; }
+    for (var i = 0u; i < ROUNDS; i++) { STEPS }
     if (x == 0u) { store_d(0, Acc(0)); }
 }
 "#;
 
+/// One step of a round: each needs the one before it.
+const STEP: &str = "x = (x ^ (x >> 15u)) * 1664525u + i; ";
+
 /// Rounds of the two spins that a round's time is taken from.
-const ROUNDS: [i64; 2] = [500_000, 2_500_000];
+const ROUNDS: [i64; 2] = [4_000, 20_000];
 
 impl Timer {
     /// Makes a timer and tests it against kernels of known duration.
@@ -494,7 +498,7 @@ impl Timer {
 
     /// A kernel that counts so many rounds, for adapters.
     fn count(&self, rounds: i64, launches: usize) -> Result<Graph, DeviceError> {
-        let read = |name: &str| (name == "spin.wgsl").then(|| SPIN_WGSL.to_string());
+        let read = |name: &str| (name == "spin.wgsl").then(|| SPIN_WGSL.replace("STEPS", &STEP.repeat(64)));
         let manifest = format!(
             r#"
 [[variant]]

@@ -108,6 +108,7 @@ pub fn facts(adapter: &::wgpu::Adapter) -> DeviceFacts {
             block_max: i64::from(limits.max_compute_invocations_per_workgroup),
             binding_max: i64::try_from(limits.max_storage_buffer_binding_size).unwrap_or(i64::MAX),
             bindings: i64::from(limits.max_storage_buffers_per_shader_stage),
+            loop_max: if info.name.starts_with("llvmpipe") { 65_535 } else { 1 << 40 },
             matrices: matrices
                 .iter()
                 .map(|m| {

@@ -252,8 +252,10 @@ impl WgpuDevice {
         let mut places = Vec::new();
         for (address, bytes) in all {
             let (buffer, offset) = self.memory.at(address).ok_or_else(|| fail("an operand was freed".to_string()))?;
+            // A binding holds an element at least: what is empty is bound at its buffer's start, and never read.
+            let offset = if bytes == 0 { 0 } else { offset };
             let start = offset / align * align;
-            let size = (offset - start + bytes.max(1) as u64).next_multiple_of(4);
+            let size = (offset - start + bytes.max(8) as u64).next_multiple_of(4).min(buffer.size() - start);
             if size > self.limits.max_storage_buffer_binding_size {
                 return Err(fail(format!(
                     "an operand of {bytes} bytes at offset {offset} of its buffer needs a binding of {size}, {} allows {}",
