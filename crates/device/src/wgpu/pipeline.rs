@@ -8,7 +8,7 @@ use crate::device::{Buffer, Device};
 use crate::error::{DeviceError, Result};
 use ::wgpu::{BufferBindingType, BufferUsages, ShaderStages};
 use kernelsmith_core::Problem;
-use kernelsmith_kernels::render::wgsl::{self, Member, Portable, pack};
+use kernelsmith_kernels::render::wgsl::{self, Member, Portable, Windows, pack};
 use kernelsmith_kernels::{Candidate, Catalogue, Variant};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -76,6 +76,7 @@ pub struct WgpuProgram {
     /// Bytes of each operand.
     operand_bytes: Vec<usize>,
     element_bytes: Vec<usize>,
+    windows: Vec<Windows>,
     workspace: Option<Buffer>,
     counters: Option<Buffer>,
     /// By the operands' addresses.
@@ -114,14 +115,15 @@ impl WgpuDevice {
         let portable = wgsl::wgsl(catalogue, variant, &candidate.config, problem, device.facts())?;
         let name = candidate.to_string();
         let operands = problem.operands();
-        let storage = portable.operands + usize::from(portable.workspace > 0) + usize::from(portable.counters > 0);
+        let windows: usize = portable.operands.iter().map(|w| w.count).sum();
+        let storage = windows + usize::from(portable.workspace > 0) + usize::from(portable.counters > 0);
         let most = self.limits.max_storage_buffers_per_shader_stage as usize;
         if storage > most {
             let reason = format!("it binds {storage} buffers on {problem}, {} allows {most}", self.name);
             return Err(DeviceError::NotOffered { what: name, reason });
         }
-        for operand in &operands {
-            self.check_binding(&name, &operand.name, operand.bytes() as u64)?;
+        for (what, bytes) in [("scratch", portable.workspace), ("counters", portable.counters * 4)] {
+            self.check_binding(&name, what, bytes as u64)?;
         }
         let make = |bytes: usize| if bytes > 0 { device.alloc(bytes).map(Some) } else { Ok(None) };
         let (workspace, counters) = (make(portable.workspace)?, make(portable.counters * 4)?);
@@ -142,6 +144,7 @@ impl WgpuDevice {
             name,
             launches,
             operand_bytes: operands.iter().map(|o| o.bytes()).collect(),
+            windows: portable.operands.clone(),
             element_bytes: operands.iter().map(|o| o.dtype.bytes()).collect(),
             workspace,
             counters,
@@ -154,7 +157,7 @@ impl WgpuDevice {
         if bytes <= most {
             return Ok(());
         }
-        let reason = format!("operand `{operand}` has {bytes} bytes, {} binds at most {most}", self.name);
+        let reason = format!("its {operand} has {bytes} bytes, {} binds at most {most}", self.name);
         Err(DeviceError::NotOffered { what: what.to_string(), reason })
     }
 
@@ -250,12 +253,25 @@ impl WgpuDevice {
         let mut bindings = Vec::new();
         // Bytes from a binding's start to its operand's.
         let mut places = Vec::new();
-        for (address, bytes) in all {
+        let one = Windows { count: 1, bytes: usize::MAX };
+        let windows = program.windows.iter().copied().chain(std::iter::repeat(one));
+        for ((address, bytes), windows) in all.zip(windows) {
             let (buffer, offset) = self.memory.at(address).ok_or_else(|| fail("an operand was freed".to_string()))?;
             // A binding holds an element at least: what is empty is bound at its buffer's start, and never read.
             let offset = if bytes == 0 { 0 } else { offset };
             let start = offset / align * align;
             let size = (offset - start + bytes.max(8) as u64).next_multiple_of(4).min(buffer.size() - start);
+            places.push(offset - start);
+            if windows.count > 1 {
+                // Every window has its binding; one that starts past the end, which nothing reads, is bound
+                // where it does not matter.
+                for w in 0..windows.count as u64 {
+                    let from = w * windows.bytes as u64;
+                    let part = if from < size { (start + from, (size - from).min(windows.bytes as u64)) } else { (start, 8) };
+                    bindings.push((buffer.clone(), part.0, part.1));
+                }
+                continue;
+            }
             if size > self.limits.max_storage_buffer_binding_size {
                 return Err(fail(format!(
                     "an operand of {bytes} bytes at offset {offset} of its buffer needs a binding of {size}, {} allows {}",
@@ -263,7 +279,6 @@ impl WgpuDevice {
                 )));
             }
             bindings.push((buffer, start, size));
-            places.push(offset - start);
         }
         let mut out = Vec::new();
         for ready in &program.launches {

@@ -1,6 +1,7 @@
 //! How elements are read from and written to storage.
 //!
-//! A binding is an array of 32-bit words (of f64 for f64). Elements of one or two bytes lie several
+//! A binding is an array of 32-bit words (of f64 for f64). An operand that is longer than the adapter binds is
+//! bound in several windows. Elements of one or two bytes lie several
 //! to a word. Two invocations may own elements of one word, so a narrow element is written by two
 //! atomic operations that touch its own bits only: clear, then set.
 
@@ -17,34 +18,94 @@ fn is_double(dtype: DType, native: bool) -> bool {
     dtype == DType::F64 && native
 }
 
-pub fn binding(index: usize, operand: &Operand, output: bool, native: bool) -> String {
+/// How an operand is bound: whole, or where it is longer than one binding may be, in windows of the
+/// same length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    pub count: usize,
+    pub bytes: usize,
+}
+
+/// Bytes that a binding may start before its operand: the largest alignment that an adapter asks for.
+const SLACK: usize = 256;
+
+impl Windows {
+    /// `most` is what the adapter binds at once, in bytes; 0 is no limit.
+    pub fn of(operand: &Operand, most: usize) -> Windows {
+        let (needed, bytes) = (operand.bytes() + SLACK, most / SLACK * SLACK);
+        if bytes == 0 || needed <= bytes { Windows { count: 1, bytes: usize::MAX } } else { Windows { count: needed.div_ceil(bytes), bytes } }
+    }
+}
+
+pub fn binding(first: usize, operand: &Operand, windows: Windows, output: bool, native: bool) -> String {
+    let name = &operand.name;
     let element = match operand.dtype {
         d if is_double(d, native) => "f64",
         d if output && is_narrow(d) => "atomic<u32>",
         _ => "u32",
     };
-    format!("@group(0) @binding({index}) var<storage, read_write> {}_data: array<{element}>;\n", operand.name)
+    let mut out = String::new();
+    let mut declare = |index: usize, name: &str| {
+        let _ = writeln!(out, "@group(0) @binding({index}) var<storage, read_write> {name}: array<{element}>;");
+    };
+    if windows.count == 1 {
+        declare(first, &format!("{name}_data"));
+        return out;
+    }
+    (0..windows.count).for_each(|w| declare(first + w, &format!("{name}_data_{w}")));
+    // One function an access that is made of it: which window an index lies in is found out there.
+    let length = windows.bytes / if element == "f64" { 8 } else { 4 };
+    let mut function = |head: &str, body: &dyn Fn(&str) -> String| {
+        let _ = writeln!(out, "{head} {{\n    let w = u32(i);");
+        for w in 0..windows.count {
+            let place = format!("{name}_data_{w}[w - {}u]", w * length);
+            let last = w + 1 == windows.count;
+            let test = if last { String::new() } else { format!("if (w < {}u) ", (w + 1) * length) };
+            let _ = writeln!(out, "    {test}{{ {} }}", body(&place));
+        }
+        out.push_str("}\n");
+    };
+    match (output, element) {
+        (false, _) => {
+            function(&format!("fn word_{name}(i: i32) -> {element}"), &|place| format!("return {place};"));
+        }
+        (true, "atomic<u32>") => {
+            function(&format!("fn clear_{name}(i: i32, x: u32)"), &|p| format!("atomicAnd(&{p}, x); return;"));
+            function(&format!("fn join_{name}(i: i32, x: u32)"), &|p| format!("atomicOr(&{p}, x); return;"));
+            function(&format!("fn set_{name}(i: i32, x: u32)"), &|p| format!("atomicStore(&{p}, x); return;"));
+        }
+        (true, _) => function(&format!("fn set_{name}(i: i32, x: {element})"), &|p| format!("{p} = x; return;")),
+    }
+    out
 }
 
 /// `load_NAME(at)` (an input's element in the arithmetic) and `raw_NAME(at)` (its bits), or for the
 /// output `store_NAME(at, y)` and `put_NAME(at, bits)`; where elements share words also `bits_NAME(y)` and
 /// `put_word_NAME(at, word)`, for an invocation that owns a whole one.
-pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) -> String {
+pub fn functions(operand: &Operand, windows: Windows, output: bool, double: bool, native: bool) -> String {
     let (name, dtype) = (&operand.name, operand.dtype);
+    let whole = windows.count == 1;
+    let read = |at: &str| if whole { format!("{name}_data[{at}]") } else { format!("word_{name}({at})") };
+    let write = |at: &str, x: &str| {
+        if whole { format!("{name}_data[{at}] = {x}") } else { format!("set_{name}({at}, {x})") }
+    };
     let mut out = String::new();
     if is_double(dtype, native) {
         // Bits of f64 are moved as f64.
         let _ = if output {
             writeln!(
                 out,
-                "fn store_{name}(at: i32, y: Acc) {{ {name}_data[at] = f64(y); }}\n\
-                 fn put_{name}(at: i32, y: f64) {{ {name}_data[at] = y; }}"
+                "fn store_{name}(at: i32, y: Acc) {{ {}; }}\n\
+                 fn put_{name}(at: i32, y: f64) {{ {}; }}",
+                write("at", "f64(y)"),
+                write("at", "y")
             )
         } else {
             writeln!(
                 out,
-                "fn load_{name}(at: i32) -> Acc {{ return Acc({name}_data[at]); }}\n\
-                 fn raw_{name}(at: i32) -> f64 {{ return {name}_data[at]; }}"
+                "fn load_{name}(at: i32) -> Acc {{ return Acc({0}); }}\n\
+                 fn raw_{name}(at: i32) -> f64 {{ return {0}; }}",
+                read("at")
             )
         };
         return out;
@@ -53,12 +114,16 @@ pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) ->
         let _ = if output {
             writeln!(
                 out,
-                "fn put_{name}(at: i32, y: vec2<u32>) {{ {name}_data[2 * at] = y.x; {name}_data[2 * at + 1] = y.y; }}"
+                "fn put_{name}(at: i32, y: vec2<u32>) {{ {}; {}; }}",
+                write("2 * at", "y.x"),
+                write("2 * at + 1", "y.y")
             )
         } else {
             writeln!(
                 out,
-                "fn raw_{name}(at: i32) -> vec2<u32> {{ return vec2<u32>({name}_data[2 * at], {name}_data[2 * at + 1]); }}"
+                "fn raw_{name}(at: i32) -> vec2<u32> {{ return vec2<u32>({}, {}); }}",
+                read("2 * at"),
+                read("2 * at + 1")
             )
         };
         return out;
@@ -67,12 +132,13 @@ pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) ->
     let shift = each.trailing_zeros();
     if !output {
         let _ = if each == 1 {
-            writeln!(out, "fn raw_{name}(at: i32) -> u32 {{ return {name}_data[at]; }}")
+            writeln!(out, "fn raw_{name}(at: i32) -> u32 {{ return {}; }}", read("at"))
         } else {
             let mask = (1u32 << bits) - 1;
             writeln!(
                 out,
-                "fn raw_{name}(at: i32) -> u32 {{ return ({name}_data[at >> {shift}u] >> ({bits}u * (u32(at) & {}u))) & {mask}u; }}",
+                "fn raw_{name}(at: i32) -> u32 {{ return ({} >> ({bits}u * (u32(at) & {}u))) & {mask}u; }}",
+                read(&format!("at >> {shift}u")),
                 each - 1
             )
         };
@@ -80,15 +146,19 @@ pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) ->
         return out;
     }
     let _ = if each == 1 {
-        writeln!(out, "fn put_{name}(at: i32, bits: u32) {{ {name}_data[at] = bits; }}")
+        writeln!(out, "fn put_{name}(at: i32, bits: u32) {{ {}; }}", write("at", "bits"))
     } else {
         let mask = (1u32 << bits) - 1;
+        let word = format!("at >> {shift}u");
+        let atomic = |function: &str, own: &str, x: &str| {
+            if whole { format!("{function}(&{name}_data[{word}], {x})") } else { format!("{own}_{name}({word}, {x})") }
+        };
         writeln!(
             out,
-            "fn put_{name}(at: i32, bits: u32) {{\n    let shift = {bits}u * (u32(at) & {}u);\n    \
-             atomicAnd(&{name}_data[at >> {shift}u], ~({mask}u << shift));\n    \
-             atomicOr(&{name}_data[at >> {shift}u], bits << shift);\n}}",
-            each - 1
+            "fn put_{name}(at: i32, bits: u32) {{\n    let shift = {bits}u * (u32(at) & {}u);\n    {};\n    {};\n}}",
+            each - 1,
+            atomic("atomicAnd", "clear", &format!("~({mask}u << shift)")),
+            atomic("atomicOr", "join", "bits << shift")
         )
     };
     if is_narrow(dtype) {
@@ -96,7 +166,8 @@ pub fn functions(operand: &Operand, output: bool, double: bool, native: bool) ->
         let _ = writeln!(
             out,
             "fn bits_{name}(y: Acc) -> u32 {{ return {bits}; }}\n\
-             fn put_word_{name}(at: i32, word: u32) {{ atomicStore(&{name}_data[at], word); }}"
+             fn put_word_{name}(at: i32, word: u32) {{ {}; }}",
+            if whole { format!("atomicStore(&{name}_data[at], word)") } else { format!("set_{name}(at, word)") }
         );
     }
     let _ = writeln!(out, "fn store_{name}(at: i32, y: Acc) {{ put_{name}(at, {}); }}", encoded(dtype, "y", double));

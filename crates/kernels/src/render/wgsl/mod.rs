@@ -10,6 +10,7 @@ mod arguments;
 mod product;
 mod space;
 
+pub use access::Windows;
 pub use arguments::{Member, Value, pack};
 
 use super::{Rendered, hex};
@@ -31,8 +32,8 @@ pub struct Portable {
     pub rendered: Rendered,
     /// One a launch, in order.
     pub launches: Vec<PortableLaunch>,
-    /// Number of operands: the first bindings.
-    pub operands: usize,
+    /// How each operand is bound, in order: the first bindings.
+    pub operands: Vec<Windows>,
     /// Bytes of scratch, a binding where it is not 0.
     pub workspace: usize,
     /// Number of u32 counters, a binding where it is not 0.
@@ -87,10 +88,13 @@ pub fn wgsl(
     }
     let _ = writeln!(source, "alias Acc = {};", if double { "f64" } else { "f32" });
     source.push_str(&arguments::declaration(arguments.first().ok_or_else(|| fail("it has no launch".to_string()))?));
-    for (i, operand) in operands.iter().enumerate() {
-        source.push_str(&access::binding(i, operand, i + 1 == operands.len(), native));
+    let most = usize::try_from(facts.adapter.binding_max).unwrap_or(usize::MAX);
+    let windows: Vec<Windows> = operands.iter().map(|o| Windows::of(o, most)).collect();
+    let mut binding = 0;
+    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
+        source.push_str(&access::binding(binding, operand, *windows, i + 1 == operands.len(), native));
+        binding += windows.count;
     }
-    let mut binding = operands.len();
     if workspace > 0 {
         let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> workspace: array<Acc>;");
         binding += 1;
@@ -104,8 +108,8 @@ pub fn wgsl(
     let mut text = String::from("#include \"bits.wgsl\"\n");
     text.push_str(if double { "#include \"double.wgsl\"\n" } else { "#include \"single.wgsl\"\n" });
     text.push_str("#include \"random.wgsl\"\n");
-    for (i, operand) in operands.iter().enumerate() {
-        text.push_str(&access::functions(operand, i + 1 == operands.len(), double, native));
+    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
+        text.push_str(&access::functions(operand, *windows, i + 1 == operands.len(), double, native));
     }
     if let Some(frame) = &frame {
         if frame.wide {
@@ -123,7 +127,7 @@ pub fn wgsl(
     let launches =
         grids.zip(arguments).map(|((entry, grid), arguments)| PortableLaunch { entry, grid, arguments }).collect();
     let rendered = Rendered { source, headers: Vec::new(), hash };
-    Ok(Portable { rendered, launches, operands: operands.len(), workspace, counters })
+    Ok(Portable { rendered, launches, operands: windows, workspace, counters })
 }
 
 /// Bytes of scratch and number of counters that the launches share.

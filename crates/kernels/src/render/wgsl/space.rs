@@ -133,7 +133,7 @@ fn position(operand: &Operand, f: &Frame) -> String {
     let body = match operand.dtype {
         DType::I32 => format!("put_{name}(p.offset[{at}], min(i, 0x7fffffffu));"),
         DType::U8 => format!("put_{name}(p.offset[{at}], min(i, 255u));"),
-        DType::F64 => format!("{name}_data[p.offset[{at}]] = f64(i);"),
+        DType::F64 => format!("put_{name}(p.offset[{at}], f64(i));"),
         dtype => format!("put_{name}(p.offset[{at}], {});", access::encoded(dtype, "Acc(i)", double)),
     };
     format!("fn store_position(p: Place, i: u32) {{ {body} }}\n")
