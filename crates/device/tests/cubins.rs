@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 43] = [
+const GEMM: [&str; 47] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -38,6 +38,10 @@ const GEMM: [&str; 43] = [
     "m=256,n=10,k=128,dtype=f32,layout=nt,epilogue=bias",
     "m=8192,n=8192,k=8192,dtype=f16,layout=nt",
     "m=512,n=512,k=512,dtype=bf16,layout=nt",
+    "m=16,n=896,k=4864,dtype=f16,layout=nt",
+    "m=64,n=9728,k=896,dtype=bf16,layout=nt,epilogue=bias",
+    "m=64,n=64,k=64,dtype=f16,layout=tn",
+    "batch=2,m=30,n=50,k=70,dtype=bf16,layout=nn,beta=0.5,epilogue=residual+relu",
     "m=1024,n=1024,k=1024,dtype=f16,layout=nn",
     "m=1000,n=776,k=200,dtype=bf16,layout=tt,epilogue=bias+gelu",
     "m=520,n=264,k=1096,dtype=f16,layout=tn,beta=0.5,d=0@0:1:520",
@@ -197,7 +201,11 @@ fn compiles_cleanly(ops: &[&str]) {
     let catalogue = Catalogue::builtin().unwrap();
     let facts = DeviceFacts::h200();
     let listed = PROBLEMS.iter().filter(|(op, _)| ops.contains(op));
-    let jobs: Vec<Job> = listed.flat_map(|(op, problems)| jobs(&catalogue, &facts, op, problems)).collect();
+    let mut jobs: Vec<Job> = listed.flat_map(|(op, problems)| jobs(&catalogue, &facts, op, problems)).collect();
+    // For whoever writes a variant: KERNELSMITH_VARIANT=skinny cargo test --test cubins
+    if let Ok(only) = std::env::var("KERNELSMITH_VARIANT") {
+        jobs.retain(|(variant, ..)| variant.name == only);
+    }
     let cache = CompileCache::at(env!("CARGO_TARGET_TMPDIR"));
     let faults: Vec<String> = jobs
         .par_iter()

@@ -7,14 +7,16 @@ use crate::race::{AGAIN, Contender, Finished, LONGEST, Purpose, Rules, gate_one,
 use crate::screen::{hash_of, screen_one};
 use crate::search::candidates::{Plan, Search, SearchError};
 use crate::search::siblings::Siblings;
+use crate::search::tiles::Tiles;
 use crate::stats::median;
 use crate::timer::Mode;
 use crate::work::Work;
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::tuned::{TunedEntry, TunedTable};
-use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Target};
+use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Target, Variant};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -72,6 +74,8 @@ pub struct Tuner<'a> {
     compilers: Compilers,
     /// What is known from other problems and devices; this run's own problems join it.
     pub siblings: Siblings,
+    /// What the microbenchmark of tiles measured so far: problems share miniatures.
+    miniatures: Vec<CandidateRecord>,
     pub table: TunedTable,
 }
 
@@ -89,6 +93,8 @@ pub(crate) fn weight(work: &Work) -> f64 {
 
 /// Share of a problem's time for screening; the rest is for the gate and the races.
 const SCREEN_SHARE: f64 = 0.4;
+/// And of that, at most, for the microbenchmark of tiles.
+const TILES_SHARE: f64 = 0.15;
 /// Candidates of ours this much slower than one that has passed are neither gated nor raced.
 const FAR: f64 = 2.0;
 /// As those this much slower than the vendors' best, unless no vendor's candidate is left.
@@ -144,6 +150,7 @@ impl<'a> Tuner<'a> {
             winners: HashMap::new(),
             compilers,
             siblings: Siblings::default(),
+            miniatures: Vec::new(),
             table: TunedTable::default(),
         }
     }
@@ -227,8 +234,14 @@ impl<'a> Tuner<'a> {
                 reason: g.reason,
             })
             .collect();
+        let tiles = if self.options.prior {
+            self.try_tiles(problem, &able, share.mul_f64(SCREEN_SHARE * TILES_SHARE), before)?
+        } else {
+            None
+        };
         let siblings = self.options.prior.then_some(&self.siblings);
-        let plan = Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings };
+        let plan =
+            Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings, tiles: tiles.as_ref() };
         let mut search = Search::new(&able, problem, self.device.facts(), &plan)?;
         for variant in &able {
             if variant.space(problem, self.device.facts())?.is_empty() {
@@ -262,6 +275,48 @@ impl<'a> Tuner<'a> {
             self.siblings.add_candidate(&self.device.facts().name, record);
         }
         Ok(Explored { search, screened, gaps })
+    }
+
+    /// The microbenchmark of a large product's tiles, for at most `time`. Its records are evidence like any
+    /// other, of the miniature; what is there already is not measured again.
+    fn try_tiles(
+        &mut self,
+        problem: &Problem,
+        able: &[Arc<Variant>],
+        time: Duration,
+        before: &[Record],
+    ) -> Result<Option<Tiles>, TuneError> {
+        let Some(mut tiles) = Tiles::new(self.catalogue, able, problem, self.device.facts())? else { return Ok(None) };
+        let start = Instant::now();
+        let miniature = tiles.miniature.clone();
+        let text = miniature.text();
+        let recorded = before.iter().filter_map(|r| if let Record::Candidate(c) = r { Some(c) } else { None });
+        let known: Vec<CandidateRecord> = recorded
+            .chain(&self.miniatures)
+            .filter(|c| c.problem == text && self.is_fresh(&miniature, c))
+            .cloned()
+            .collect();
+        let known = |c: &Candidate| known.iter().find(|r| r.candidate == c.to_string());
+        let new: Vec<Candidate> = tiles.tried.iter().filter(|c| known(c).is_none()).cloned().collect();
+        self.compile(&miniature, &new);
+        let mut best_us = None;
+        for candidate in tiles.tried.clone() {
+            self.check_stop()?;
+            let record = match known(&candidate) {
+                Some(record) => record.clone(),
+                None if start.elapsed() > time => continue,
+                None => {
+                    let record = self.screen(&miniature, &candidate, best_us)?;
+                    self.writer.append(&Record::Candidate(record.clone()))?;
+                    self.miniatures.push(record.clone());
+                    record
+                }
+            };
+            let us = if record.verdict == Verdict::Ok { median(&record.samples_us) } else { f64::INFINITY };
+            best_us = Some(best_us.map_or(us, |best: f64| best.min(us))).filter(|us| us.is_finite());
+            tiles.learn(&candidate, us);
+        }
+        Ok(Some(tiles))
     }
 
     /// Whether a record is of what its candidate runs now.

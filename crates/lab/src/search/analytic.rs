@@ -12,7 +12,7 @@ const BLOCKS: f64 = 32.0;
 /// Threads of a multiprocessor from which on latencies hide, where each has several loads in flight.
 const ENOUGH: f64 = 512.0;
 /// What each launch adds, µs.
-const LAUNCH_US: f64 = 2.0;
+pub(super) const LAUNCH_US: f64 = 2.0;
 /// Bytes a second where the device does not say.
 const BANDWIDTH: f64 = 1e12;
 /// Points beyond which geometry is not worth its time.
@@ -39,7 +39,7 @@ pub fn analytic(candidates: &[(&Variant, &Candidate)], problem: &Problem, facts:
 
 /// The share of the device that a launch keeps busy: full waves, and threads enough to hide
 /// latency.
-fn share(launch: &Launch, facts: &DeviceFacts) -> f64 {
+pub(super) fn share(launch: &Launch, facts: &DeviceFacts) -> f64 {
     let count = |d: [u32; 3]| d.iter().map(|x| f64::from(*x)).product::<f64>();
     let (blocks, threads) = (count(launch.grid), count(launch.block));
     let by_shared =

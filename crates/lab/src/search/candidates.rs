@@ -3,6 +3,7 @@
 
 use super::analytic::analytic;
 use super::siblings::Siblings;
+use super::tiles::Tiles;
 use super::{Outcome, Parameter, Prior, PriorCheck, Setting, Space, Strategy, UnknownStrategy, strategy};
 use kernelsmith_core::Problem;
 use kernelsmith_kernels::{Candidate, CatalogueError, DeviceFacts, Variant};
@@ -43,6 +44,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Records of other problems and devices; none leaves the prior out, the analytic one too.
     pub siblings: Option<&'a Siblings>,
+    /// What a microbenchmark of tiles found; counts where there is a prior.
+    pub tiles: Option<&'a Tiles>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ impl Search {
                 prior.add(source);
             }
             siblings.sources(problem, facts, &candidates).into_iter().for_each(|s| prior.add(s));
+            plan.tiles.into_iter().for_each(|t| prior.add(t.source(&candidates)));
         }
         let setting = Setting { space, prior: prior.clone(), seed: plan.seed };
         let strategy = strategy(plan.strategy, setting)?;
@@ -281,7 +285,7 @@ mod tests {
         let variants: Vec<Arc<Variant>> =
             manifest::parse("gemm", "m", TEXT, &|_| None).unwrap().into_iter().map(Arc::new).collect();
         let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32").unwrap();
-        Search::new(&variants, &problem, &DeviceFacts::h200(), &Plan { strategy, seed, siblings: None }).unwrap()
+        Search::new(&variants, &problem, &DeviceFacts::h200(), &Plan { strategy, seed, siblings: None, tiles: None }).unwrap()
     }
 
     #[test]

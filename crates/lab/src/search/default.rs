@@ -9,12 +9,13 @@
 //! budget at the end polishes: neighbours of the best.
 
 use super::descent::unasked;
+use super::forest::Prediction;
 use super::genetic::{cross, pick};
 use super::measured::{Measured, Outcome};
 use super::model::{FEW, Model};
 use super::prior::{Prior, PriorCheck, rank_correlation};
 use super::rng::Rng;
-use super::surrogate::{BOLD, CENTRES, propose};
+use super::surrogate::{CENTRES, bound, propose};
 use super::{Setting, Space, Strategy};
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ const MUTATION: f64 = 0.15;
 /// Random points of a pool, and points that the prior holds for the best of those left.
 const RANDOM: usize = 200;
 const ADVISED: usize = 200;
+/// Points of which the prior's best is taken for one of the random points: where a device's best is
+/// not among another's very best, it is still among its better ones.
+const TOURNAMENT: usize = 10;
 
 pub struct Default {
     space: Arc<Space>,
@@ -94,7 +98,11 @@ impl Default {
         let pool = self.pool(spent);
         let model = if apart { &mut self.apart } else { &mut self.model };
         model.refit(&self.measured, &self.pending, &mut self.rng);
-        let found = propose(model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
+        let found = if seeded && self.asked <= FEW {
+            propose(model, &self.measured, pool, |e| -improvement(e))
+        } else {
+            propose(model, &self.measured, pool, bound(self.asked))
+        };
         found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
     }
 
@@ -114,7 +122,13 @@ impl Default {
                 pool.extend(cross(&self.space, a, b, MUTATION, &mut self.rng));
             }
         }
-        pool.extend((0..RANDOM).map(|_| self.space.any(&mut self.rng)));
+        match self.model.prior() {
+            Some(expected) => pool.extend((0..RANDOM).filter_map(|_| {
+                let drawn = (0..TOURNAMENT).map(|_| self.space.any(&mut self.rng));
+                drawn.min_by(|a, b| expected[*a].total_cmp(&expected[*b]))
+            })),
+            None => pool.extend((0..RANDOM).map(|_| self.space.any(&mut self.rng))),
+        }
         pool.extend(self.advised.iter().filter(|p| !self.measured.is_asked(**p)).take(ADVISED));
         pool
     }
@@ -133,6 +147,16 @@ impl Default {
         let n = pairs.len() as f64;
         ((rank_correlation(&pairs) * n + FAVOUR) / (n + FAVOUR)).max(0.0)
     }
+}
+
+/// By how much a point is expected to be faster than the best, in logarithms (expected improvement:
+/// Jones, Schonlau & Welch 1998). What is unsure is taken for logistic and not for normal: that has
+/// a closed form, and tails as long as surprises are.
+fn improvement(expected: &Prediction) -> f64 {
+    let scale = (expected.spread * 3f64.sqrt() / std::f64::consts::PI).max(1e-6);
+    let x = -expected.mean / scale;
+    // The logarithm of 1 + eˣ, also where eˣ is beyond all numbers.
+    scale * (x.max(0.0) + (-x.abs()).exp().ln_1p())
 }
 
 impl Strategy for Default {
@@ -165,5 +189,20 @@ impl Strategy for Default {
             trust: self.trust(),
             sources: self.prior.sources().iter().map(of).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_faster_is_worth_more_than_what_is_surely_as_fast() {
+        let of = |mean, spread| improvement(&Prediction { mean, spread });
+        assert!(of(0.0, 0.3) > of(0.0, 0.1) && of(0.2, 0.3) > of(0.2, 0.1), "unsure");
+        assert!(of(-0.2, 0.1) > of(0.0, 0.1) && of(0.0, 0.1) > of(0.2, 0.1), "fast");
+        // Where nothing is unsure it is the difference itself, and nothing where that is a loss.
+        assert!((of(-0.4, 0.0) - 0.4).abs() < 1e-9 && of(0.4, 0.0) == 0.0);
+        assert!(of(-800.0, 1.0).is_finite() && of(2.0, 0.1) > 0.0, "hopeless points still have an order");
     }
 }

@@ -1,9 +1,10 @@
 //! A Gaussian process for the first evaluations, when a forest has too few to cut (Rasmussen &
 //! Williams 2006, chapters 2 and 5).
 //!
-//! The covariance is a Matérn 5/2 with a length for each coordinate, plus a linear part for each
-//! expectation, so that what is expected is believed as far as measurements let it (section 2.7
-//! there). Lengths, height and noise are not fitted: a few chains sample them and predictions are
+//! The covariance is a Matérn 5/2 with a length for each coordinate, plus linear parts (section 2.7
+//! there): one for each expectation, so that what is expected is believed as far as measurements let
+//! it; or, where a prior takes the expectation's place, one for each coordinate, since devices differ
+//! first of all in what a flag or a size does whatever the others are. Lengths, height and noise are not fitted: a few chains sample them and predictions are
 //! averaged (Snoek, Larochelle & Adams 2012), for with ten points the likeliest are not to be relied
 //! on.
 
@@ -25,6 +26,9 @@ const NOISE: f64 = 0.03;
 const PRIORS: [f64; 3] = [1.0, 1.0, 0.5];
 /// Deviations of a step: all lengths a little, or few of them far; noise and height.
 const STEP: [f64; 4] = [0.35, 1.0, 0.5, 0.2];
+/// How far a prior may be wrong about what a coordinate does from its middle to its end, in
+/// logarithms of times.
+const DRIFT: f64 = 0.3;
 /// Deviation of logarithms of times before two are known, and the least that is taken for one.
 const DEVIATION: (f64, f64) = (0.3, 0.02);
 /// Points predicted side by side.
@@ -56,7 +60,7 @@ pub struct Gaussian {
     /// None where a prior takes its place.
     expectation: Option<Expectation>,
     chains: Vec<Chain>,
-    /// Coordinates, and deviations of the expectation, of the points that were fitted.
+    /// Coordinates, and deviations of the linear parts, of the points that were fitted.
     rows: Vec<f32>,
     parts: Vec<f64>,
     mean: f64,
@@ -83,10 +87,10 @@ impl Gaussian {
         let n = points.len();
         self.points = n;
         self.rows.clear();
-        self.parts.clear();
         points.iter().for_each(|p| self.coordinates.append(*p, &mut self.rows));
-        let expected: Vec<f64> =
-            points.iter().map(|p| self.expectation.as_ref().map_or(0.0, |e| e.append(*p, &mut self.parts))).collect();
+        let mut parts = Vec::new();
+        let expected: Vec<f64> = points.iter().map(|p| self.expect(*p, &mut parts)).collect();
+        self.parts = parts;
         let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
         let centre = mean(targets);
         let spread = mean(&targets.iter().map(|t| (t - centre).powi(2)).collect::<Vec<_>>()).sqrt();
@@ -111,7 +115,19 @@ impl Gaussian {
         }
     }
 
-    /// Covariances of what is expected of the points fitted.
+    /// The logarithm expected of a point before anything is measured. Appends the deviations of the
+    /// linear parts there.
+    fn expect(&self, point: usize, parts: &mut Vec<f64>) -> f64 {
+        if let Some(expectation) = &self.expectation {
+            return expectation.append(point, parts);
+        }
+        let mut at = Vec::with_capacity(self.coordinates.width());
+        self.coordinates.append(point, &mut at);
+        parts.extend(at.iter().map(|x| DRIFT * (2.0 * f64::from(*x) - 1.0)));
+        0.0
+    }
+
+    /// Covariances of the linear parts of the points fitted.
     fn linear(&self) -> Vec<f64> {
         let (n, width) = (self.points, self.parts.len() / self.points.max(1));
         let part = |i: usize| &self.parts[i * width..(i + 1) * width];
@@ -136,8 +152,7 @@ impl Gaussian {
         let mut rows = Vec::with_capacity(LANES * width);
         points.iter().for_each(|p| self.coordinates.append(*p, &mut rows));
         let mut parts = Vec::new();
-        let expected: Vec<f64> =
-            points.iter().map(|p| self.expectation.as_ref().map_or(0.0, |e| e.append(*p, &mut parts))).collect();
+        let expected: Vec<f64> = points.iter().map(|p| self.expect(*p, &mut parts)).collect();
         let part_width = parts.len() / points.len().max(1);
         let scale = self.deviation.powi(-2);
         let of_lane = |lane: usize| &parts[lane * part_width..(lane + 1) * part_width];
@@ -317,6 +332,20 @@ mod tests {
         let targets: Vec<f64> = told.iter().map(|p| 0.4 * (p % 16) as f64).collect();
         process.fit(&told, &targets, &mut rng);
         assert!(at(&process, 16) < at(&process, 16 + 7) - 1.0);
+    }
+
+    #[test]
+    fn beside_a_prior_what_one_flag_does_is_learned_for_all_sizes() {
+        let size = Parameter { name: "a".into(), values: (0..16).map(|i| f64::from(1 << i)).collect(), names: false };
+        let flag = Parameter { name: "flag".into(), values: vec![0.0, 1.0], names: false };
+        let points: Vec<Vec<u16>> = (0..32).map(|i| vec![i % 16, i / 16]).collect();
+        let space = Arc::new(Space::new(vec![size, flag], &points).unwrap());
+        let mut process = Gaussian::new(Coordinates::new(&space), None);
+        // At the smallest size the flag makes it faster than the prior says.
+        process.fit(&[0, 16], &[0.0, -0.4], &mut Rng::new(1));
+        let at = |size: usize| process.predict(&[size, 16 + size]);
+        assert!(at(15)[1].mean < at(15)[0].mean - 0.1, "{:?}", at(15));
+        assert!(at(15)[1].spread > at(0)[1].spread);
     }
 
     #[test]

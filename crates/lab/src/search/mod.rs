@@ -25,6 +25,7 @@ mod rng;
 pub mod siblings;
 pub mod space;
 mod surrogate;
+pub mod tiles;
 
 pub use measured::Outcome;
 pub use prior::{Prior, PriorCheck};

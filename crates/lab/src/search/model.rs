@@ -98,7 +98,10 @@ impl Model {
         let mut targets: Vec<f64> = told.iter().map(slowdown).collect();
         if let Some(prior) = &self.prior {
             let expected: Vec<f64> = told.iter().map(|p| prior[*p]).collect();
-            (self.slope, self.level) = line(&expected, &targets);
+            // Few outcomes, most of them where the prior is at its best, say nothing of its slope: the
+            // process's linear parts make good what it is wrong about.
+            let firm = if self.process.is_some() && known <= FEW { f64::INFINITY } else { FIRM };
+            (self.slope, self.level) = line(&expected, &targets, firm);
             for (target, x) in targets.iter_mut().zip(&expected) {
                 *target -= self.slope * x + self.level;
             }
@@ -131,13 +134,14 @@ impl Model {
     }
 }
 
-/// Slope and level of y over x by least squares, the slope drawn towards 1.
-fn line(x: &[f64], y: &[f64]) -> (f64, f64) {
+/// Slope and level of y over x by least squares, the slope drawn towards 1 as if `firm` squares of
+/// spread spoke for it; held there where that is infinite.
+fn line(x: &[f64], y: &[f64], firm: f64) -> (f64, f64) {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
     let (mx, my) = (mean(x), mean(y));
     let cross: f64 = x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum();
     let spread: f64 = x.iter().map(|x| (x - mx).powi(2)).sum();
-    let slope = (cross + FIRM) / (spread + FIRM);
+    let slope = if firm.is_finite() { (cross + firm) / (spread + firm) } else { 1.0 };
     (slope, my - slope * mx)
 }
 
@@ -162,10 +166,12 @@ mod tests {
 
     #[test]
     fn a_prior_is_believed_until_it_is_seen_to_be_wrong() {
-        let alike = line(&[0.1, 0.1, 0.1], &[0.3, 0.9, 0.2]);
+        let alike = line(&[0.1, 0.1, 0.1], &[0.3, 0.9, 0.2], FIRM);
         assert_eq!(alike.0, 1.0, "points that the prior holds for alike say nothing");
         let x: Vec<f64> = (0..20).map(|i| f64::from(i) * 0.1).collect();
         let inverted: Vec<f64> = x.iter().map(|x| 2.0 - x).collect();
-        assert!(line(&x, &inverted).0 < -0.7, "{:?}", line(&x, &inverted));
+        assert!(line(&x, &inverted, FIRM).0 < -0.7, "{:?}", line(&x, &inverted, FIRM));
+        let (slope, level) = line(&x, &inverted, f64::INFINITY);
+        assert!(slope == 1.0 && (level - 0.1).abs() < 1e-9, "{slope} {level}");
     }
 }

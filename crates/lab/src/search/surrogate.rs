@@ -2,6 +2,7 @@
 //! the one with the least lower bound of the time it expects (Hutter, Hoos & Leyton-Brown 2011).
 
 use super::descent::unasked;
+use super::forest::Prediction;
 use super::measured::{Measured, Outcome};
 use super::model::Model;
 use super::prior::Prior;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// Random points before the forest proposes.
 const START: usize = 8;
 /// Spreads that are taken off the expected time, in turn: a careful pick, then a bold one.
-pub(super) const BOLD: [f64; 2] = [1.0, 3.0];
+const BOLD: [f64; 2] = [1.0, 3.0];
 /// Random points of the pool.
 const RANDOM: usize = 300;
 /// Fastest points whose neighbours are in the pool.
@@ -43,20 +44,29 @@ impl Surrogate {
         for centre in self.measured.fastest(CENTRES) {
             pool.extend(self.space.neighbours(centre));
         }
-        let found = propose(&self.model, &self.measured, pool, BOLD[self.asked % BOLD.len()]);
+        let found = propose(&self.model, &self.measured, pool, bound(self.asked));
         found.or_else(|| unasked(&self.space, &self.measured, &mut self.rng))
     }
 }
 
-/// The point of a pool that may be fastest, `bold` spreads below what is expected; none where all
-/// were asked for.
-pub(super) fn propose(model: &Model, measured: &Measured, mut pool: Vec<usize>, bold: f64) -> Option<usize> {
+/// The point of a pool that a merit, the less the better, is best for; none where all were asked for.
+pub(super) fn propose(
+    model: &Model,
+    measured: &Measured,
+    mut pool: Vec<usize>,
+    merit: impl Fn(&Prediction) -> f64,
+) -> Option<usize> {
     pool.retain(|p| !measured.is_asked(*p));
     pool.sort_unstable();
     pool.dedup();
     let expected = model.predict(&pool);
-    let bounds = expected.iter().map(|e| e.mean - bold * e.spread).zip(pool);
-    bounds.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, p)| p)
+    let merits = expected.iter().map(merit).zip(pool);
+    merits.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, p)| p)
+}
+
+/// A bound of the time, in turn a careful and a bold one.
+pub(super) fn bound(turn: usize) -> impl Fn(&Prediction) -> f64 {
+    move |e| e.mean - BOLD[turn % BOLD.len()] * e.spread
 }
 
 impl Strategy for Surrogate {
