@@ -86,9 +86,8 @@ impl DeviceFacts {
     /// The `device` variable.
     pub fn variable(&self) -> Var {
         let int = |name: &str, x: i64| (name.to_string(), Var::Int(x));
-        let texts = |name: &str, list: &[String]| {
-            (name.to_string(), Var::List(list.iter().cloned().map(Var::Text).collect()))
-        };
+        let texts =
+            |name: &str, list: &[String]| (name.to_string(), Var::List(list.iter().cloned().map(Var::Text).collect()));
         Var::Map(vec![
             ("kind".to_string(), Var::Text(self.target.name().to_string())),
             int("cc", self.cc),

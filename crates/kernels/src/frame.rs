@@ -105,7 +105,8 @@ impl Frame {
             frame.named.push(("POST_IS_VALUE", i64::from(p.post.is_identity())));
             Some(frame)
         } else if let Some(p) = problem.downcast::<RowProblem>() {
-            let mut frame = Frame::new(p.shape(), p.shape().len() - 1, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
+            let mut frame =
+                Frame::new(p.shape(), p.shape().len() - 1, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
             let moves = |a: &Array| a.strides.last().is_some_and(|s| *s != 0);
             if !p.kind.reduces() {
                 frame.lead(frame.out);
@@ -137,7 +138,13 @@ impl Frame {
         }
     }
 
-    fn new<'a>(shape: &[usize], outer: usize, leaves: impl Iterator<Item = &'a Leaf>, arithmetic: DType, dialect: Dialect) -> Frame {
+    fn new<'a>(
+        shape: &[usize],
+        outer: usize,
+        leaves: impl Iterator<Item = &'a Leaf>,
+        arithmetic: DType,
+        dialect: Dialect,
+    ) -> Frame {
         let mut sizes = shape.to_vec();
         if sizes.len() == outer || sizes.is_empty() {
             sizes.push(1);

@@ -73,7 +73,8 @@ fn each(mut visit: impl FnMut(&Variant, &Config, &Problem, &str, &[String])) {
 }
 
 fn parsed(source: &str, what: &str) -> (naga::Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(source)));
+    let module =
+        naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(source)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::all())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(source)));
@@ -101,7 +102,8 @@ fn every_variant_becomes_valid_spirv() {
         let what = format!("{}/{} on {problem}", variant.op, variant.name);
         let (module, info) = parsed(source, &what);
         let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-        let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let words =
+            naga::back::spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{what}: {e}"));
         if validator {
             let mut child = Command::new("spirv-val")
                 .args(["--target-env", "vulkan1.1", "-"])
@@ -134,10 +136,8 @@ fn every_variant_becomes_msl_and_hlsl() {
         assert!(text.contains("kernel void"), "{what}");
         // Metal's matrices are 8 by 8 only.
         assert!(!text.contains("simdgroup_half16x16") && !text.contains("simdgroup_float16x16"), "{what}");
-        let options = naga::back::hlsl::Options {
-            shader_model: naga::back::hlsl::ShaderModel::V6_6,
-            ..Default::default()
-        };
+        let options =
+            naga::back::hlsl::Options { shader_model: naga::back::hlsl::ShaderModel::V6_6, ..Default::default() };
         let pipeline = naga::back::hlsl::PipelineOptions::default();
         let mut text = String::new();
         naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)

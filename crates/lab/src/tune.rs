@@ -240,8 +240,7 @@ impl<'a> Tuner<'a> {
             None
         };
         let siblings = self.options.prior.then_some(&self.siblings);
-        let plan =
-            Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings, tiles: tiles.as_ref() };
+        let plan = Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings, tiles: tiles.as_ref() };
         let mut search = Search::new(&able, problem, self.device.facts(), &plan)?;
         for variant in &able {
             if variant.space(problem, self.device.facts())?.is_empty() {

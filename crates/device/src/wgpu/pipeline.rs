@@ -42,8 +42,7 @@ impl Pipelines {
         let driver = name.zip(folder).filter(|_| has).map(|(name, folder)| {
             let file = folder.join(name);
             let data = std::fs::read(&file).ok();
-            let descriptor =
-                ::wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
+            let descriptor = ::wgpu::PipelineCacheDescriptor { label: None, data: data.as_deref(), fallback: true };
             // SAFETY: the data is what `get_data` gave, or nothing; wgpu checks its header, and with
             // `fallback` passes over what is another driver's.
             DriverCache { cache: unsafe { device.create_pipeline_cache(&descriptor) }, file }
@@ -183,9 +182,7 @@ impl WgpuDevice {
             // SAFETY: a kernel is held to its arrays by the lab, as one in CUDA is: indices are
             // bounded by sizes that come with the launch, loops end, and no divisor is zero. Checks
             // would hide the strays that the gate's guard bands are there to show.
-            unsafe {
-                self.device.create_shader_module_trusted(descriptor, ::wgpu::ShaderRuntimeChecks::unchecked())
-            }
+            unsafe { self.device.create_shader_module_trusted(descriptor, ::wgpu::ShaderRuntimeChecks::unchecked()) }
         })?;
         let entries: Vec<::wgpu::BindGroupLayoutEntry> = (0..=storage)
             .map(|i| ::wgpu::BindGroupLayoutEntry {
@@ -267,7 +264,8 @@ impl WgpuDevice {
                 // where it does not matter.
                 for w in 0..windows.count as u64 {
                     let from = w * windows.bytes as u64;
-                    let part = if from < size { (start + from, (size - from).min(windows.bytes as u64)) } else { (start, 8) };
+                    let part =
+                        if from < size { (start + from, (size - from).min(windows.bytes as u64)) } else { (start, 8) };
                     bindings.push((buffer.clone(), part.0, part.1));
                 }
                 continue;

@@ -33,7 +33,11 @@ impl Windows {
     /// `most` is what the adapter binds at once, in bytes; 0 is no limit.
     pub fn of(operand: &Operand, most: usize) -> Windows {
         let (needed, bytes) = (operand.bytes() + SLACK, most / SLACK * SLACK);
-        if bytes == 0 || needed <= bytes { Windows { count: 1, bytes: usize::MAX } } else { Windows { count: needed.div_ceil(bytes), bytes } }
+        if bytes == 0 || needed <= bytes {
+            Windows { count: 1, bytes: usize::MAX }
+        } else {
+            Windows { count: needed.div_ceil(bytes), bytes }
+        }
     }
 }
 
@@ -142,7 +146,11 @@ pub fn functions(operand: &Operand, windows: Windows, output: bool, double: bool
                 each - 1
             )
         };
-        let _ = writeln!(out, "fn load_{name}(at: i32) -> Acc {{ return {}; }}", decoded(dtype, &format!("raw_{name}(at)")));
+        let _ = writeln!(
+            out,
+            "fn load_{name}(at: i32) -> Acc {{ return {}; }}",
+            decoded(dtype, &format!("raw_{name}(at)"))
+        );
         return out;
     }
     let _ = if each == 1 {

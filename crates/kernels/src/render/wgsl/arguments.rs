@@ -25,7 +25,10 @@ pub enum Value {
     F64(f64),
     /// Position of an operand's first element in its binding: this many elements after what the
     /// buffer's own place in the binding adds.
-    Offset { operand: usize, elements: i32 },
+    Offset {
+        operand: usize,
+        elements: i32,
+    },
 }
 
 impl Value {
@@ -120,7 +123,8 @@ fn add(
             members.push(Member { name, value });
         }
     };
-    let narrow = |x: i64, what: &str| i32::try_from(x).map_err(|_| format!("`{what}` is {x}, which 32 bits do not hold"));
+    let narrow =
+        |x: i64, what: &str| i32::try_from(x).map_err(|_| format!("`{what}` is {x}, which 32 bits do not hold"));
     let elements = |operand: usize, bytes: usize| narrow((bytes / operands[operand].dtype.bytes()) as i64, "an offset");
     let mut matrix = |name: &str, m: &MatrixArg| -> Result<(), String> {
         let offset = match m.operand {

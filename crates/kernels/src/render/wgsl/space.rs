@@ -21,12 +21,8 @@ pub fn prelude(f: &Frame, operands: &[Operand]) -> String {
     constant("OUT_EACH", 4 / operands[f.out].dtype.bytes().min(4) as i64);
     constant("OUT_DENSE", i64::from(is_dense(f)));
     // A point of the space, and where each array has it.
-    let _ = writeln!(
-        out,
-        "struct Place {{ at: array<u32, {}>, offset: array<i32, {}> }}",
-        f.shape.len(),
-        f.arrays.len()
-    );
+    let _ =
+        writeln!(out, "struct Place {{ at: array<u32, {}>, offset: array<i32, {}> }}", f.shape.len(), f.arrays.len());
     let ranges = [("all", 0, f.shape.len()), ("outer", 0, f.outer), ("inner", f.outer, f.shape.len())];
     out.push_str("fn origin() -> Place {\n    var p: Place;\n");
     for (i, operand) in operands.iter().enumerate() {
@@ -85,10 +81,16 @@ fn is_dense(f: &Frame) -> bool {
 
 /// `enter_NAME(p, linear)`: p, at 0 along these dimensions, moved to their `linear`-th point.
 fn enter(out: &mut String, f: &Frame, operands: &[Operand], name: &str, from: usize, to: usize) {
-    let _ = writeln!(out, "fn enter_{name}(start: Place, linear: u32) -> Place {{\n    var p = start;\n    var rest = linear;");
+    let _ = writeln!(
+        out,
+        "fn enter_{name}(start: Place, linear: u32) -> Place {{\n    var p = start;\n    var rest = linear;"
+    );
     for d in (from..to).rev() {
         if d > from {
-            let _ = writeln!(out, "    let q{d} = rest / args.size{d};\n    p.at[{d}] = rest - q{d} * args.size{d};\n    rest = q{d};");
+            let _ = writeln!(
+                out,
+                "    let q{d} = rest / args.size{d};\n    p.at[{d}] = rest - q{d} * args.size{d};\n    rest = q{d};"
+            );
         } else {
             let _ = writeln!(out, "    p.at[{d}] = rest;");
         }
