@@ -211,5 +211,6 @@ fn a_machine_without_cuda_says_so_and_goes_on() {
     assert!(!place.path("work/runs").exists());
     // The reason is said without a device asked for, too.
     let missing: Vec<_> = devices.iter().filter(|d| d["device"].is_null()).collect();
-    assert!(missing.len() == 1 && missing[0]["missing"].as_str().unwrap().starts_with("cuda"), "{missing:?}");
+    assert!(missing[0]["missing"].as_str().unwrap().starts_with("cuda"), "{missing:?}");
+    assert!(missing[1..].iter().all(|d| d["missing"].as_str().unwrap().starts_with("wgpu")), "{missing:?}");
 }

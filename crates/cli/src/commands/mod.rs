@@ -37,10 +37,8 @@ pub fn open_device(name: Option<&str>, quiet: bool) -> Result<Device, Failure> {
         return Ok(Device::open(name.parse()?)?);
     }
     let (id, missing) = Device::preferred();
-    if id == DeviceId::Cpu && !quiet {
-        for reason in missing {
-            eprintln!("{reason}; going on with the CPU");
-        }
+    if id == DeviceId::Cpu && !quiet && !missing.is_empty() {
+        eprintln!("{}; going on with the CPU", missing.join("; "));
     }
     Ok(Device::open(id)?)
 }
