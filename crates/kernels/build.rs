@@ -32,7 +32,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         println!("cargo:rerun-if-changed={}", path.display());
         if path.is_dir() {
             collect(&path, files);
-        } else if ["toml", "cu", "cuh"].iter().any(|e| path.extension().is_some_and(|x| x == *e)) {
+        } else if ["toml", "cu", "cuh", "wgsl"].iter().any(|e| path.extension().is_some_and(|x| x == *e)) {
             files.push(path);
         }
     }

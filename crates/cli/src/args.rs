@@ -84,7 +84,7 @@ pub struct VariantsArgs {
     /// Say what each variant can do with this problem
     #[arg(long)]
     pub problem: Option<String>,
-    /// Device to ask for: cpu, cuda:N
+    /// Device to ask for: cpu, cuda:N, wgpu:N
     #[arg(long, env = "KERNELSMITH_DEVICE")]
     pub device: Option<String>,
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub struct TuneArgs {
     /// Tune this problem instead of a spec
     #[arg(long, conflicts_with = "spec")]
     pub problem: Option<String>,
-    /// Device to tune on: cpu, cuda:N; the first CUDA device when there is one, else the CPU
+    /// Device to tune on: cpu, cuda:N, wgpu:N; the first CUDA device when there is one, else a GPU through wgpu, else the CPU
     #[arg(long, env = "KERNELSMITH_DEVICE")]
     pub device: Option<String>,
     /// Time for the whole run, as 90s or 5m; the spec's when not given

@@ -19,7 +19,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("tune conv --device cpu", &["unknown op `conv`", "gemm"]),
     ("check conv --problem m=1 --device cpu", &["unknown op `conv`", "gemm"]),
     ("variants conv", &["unknown op `conv`", "gemm"]),
-    ("tune --device gpu", &["unknown device `gpu`", "cpu or cuda:N"]),
+    ("tune --device gpu", &["unknown device `gpu`", "cpu, cuda:N or wgpu:N"]),
     ("check gemm --problem m=3,n=4,k=5,dtype=f32 --device cuda:99", &["cuda:99"]),
     ("check gemm --problem m=3,n=4,k=5,dtype=f32 --device cpu --candidate fast", &["no variant `fast`", "blocked"]),
     ("bench gemm --problem m=3,n=4,k=5,dtype=f32 --device cpu --vs fast", &["no variant `fast`", "blocked"]),
@@ -211,5 +211,6 @@ fn a_machine_without_cuda_says_so_and_goes_on() {
     assert!(!place.path("work/runs").exists());
     // The reason is said without a device asked for, too.
     let missing: Vec<_> = devices.iter().filter(|d| d["device"].is_null()).collect();
-    assert!(missing.len() == 1 && missing[0]["missing"].as_str().unwrap().starts_with("cuda"), "{missing:?}");
+    assert!(missing[0]["missing"].as_str().unwrap().starts_with("cuda"), "{missing:?}");
+    assert!(missing[1..].iter().all(|d| d["missing"].as_str().unwrap().starts_with("wgpu")), "{missing:?}");
 }

@@ -8,17 +8,20 @@ use crate::cuda;
 use crate::error::{DeviceError, Result};
 use crate::pool::{Block, Pool, PoolStats, QueueSet, RawMemory};
 use crate::queue::Queue;
+#[cfg(feature = "portable")]
+use crate::wgpu;
 use kernelsmith_kernels::DeviceFacts;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Which device: `cpu` or `cuda:N`.
+/// Which device: `cpu`, `cuda:N` or `wgpu:N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceId {
     Cpu,
     Cuda(usize),
+    Wgpu(usize),
 }
 
 impl fmt::Display for DeviceId {
@@ -26,6 +29,7 @@ impl fmt::Display for DeviceId {
         match self {
             DeviceId::Cpu => f.write_str("cpu"),
             DeviceId::Cuda(n) => write!(f, "cuda:{n}"),
+            DeviceId::Wgpu(n) => write!(f, "wgpu:{n}"),
         }
     }
 }
@@ -36,11 +40,13 @@ impl FromStr for DeviceId {
         match s {
             "cpu" => Ok(DeviceId::Cpu),
             "cuda" => Ok(DeviceId::Cuda(0)),
-            _ => s
-                .strip_prefix("cuda:")
-                .and_then(|n| n.parse().ok())
-                .map(DeviceId::Cuda)
-                .ok_or_else(|| DeviceError::UnknownDevice(s.to_string())),
+            "wgpu" => Ok(DeviceId::Wgpu(0)),
+            _ => {
+                let numbered = |prefix: &str| s.strip_prefix(prefix).and_then(|n| n.parse().ok());
+                let cuda = numbered("cuda:").map(DeviceId::Cuda);
+                cuda.or_else(|| numbered("wgpu:").map(DeviceId::Wgpu))
+                    .ok_or_else(|| DeviceError::UnknownDevice(s.to_string()))
+            }
         }
     }
 }
@@ -49,6 +55,8 @@ pub(crate) enum Backend {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(Box<cuda::CudaDevice>),
+    #[cfg(feature = "portable")]
+    Wgpu(Box<wgpu::WgpuDevice>),
 }
 
 impl RawMemory for Backend {
@@ -57,6 +65,8 @@ impl RawMemory for Backend {
             Backend::Cpu => cpu::memory::allocate(bytes),
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.allocate(bytes),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.allocate(bytes),
         }
     }
 
@@ -65,6 +75,8 @@ impl RawMemory for Backend {
             Backend::Cpu => cpu::memory::free(address, bytes),
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.free(address),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.free(address),
         }
         let _ = bytes;
     }
@@ -76,6 +88,8 @@ impl RawMemory for Backend {
             Backend::Cpu => true,
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.are_drained(queues),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.are_drained(queues),
         }
     }
 
@@ -84,6 +98,8 @@ impl RawMemory for Backend {
             Backend::Cpu => {}
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.drain(),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.drain(),
         }
     }
 }
@@ -128,6 +144,16 @@ impl Device {
                 let reason = "this build has no `cuda` feature".to_string();
                 return Err(DeviceError::Unavailable { device: id.to_string(), reason });
             }
+            #[cfg(feature = "portable")]
+            DeviceId::Wgpu(n) => {
+                let device = wgpu::WgpuDevice::open(n)?;
+                (device.facts(), Backend::Wgpu(Box::new(device)))
+            }
+            #[cfg(not(feature = "portable"))]
+            DeviceId::Wgpu(_) => {
+                let reason = "this build has no `portable` feature".to_string();
+                return Err(DeviceError::Unavailable { device: id.to_string(), reason });
+            }
         };
         Ok(Device(Arc::new(DeviceInner {
             id,
@@ -141,15 +167,27 @@ impl Device {
         })))
     }
 
-    /// Every device that is present, and for each backend that is not, why.
+    /// The device that is used where none is named: CUDA, then a GPU through wgpu, then the CPU. And why
+    /// no GPU is. A software adapter is used by name only.
+    pub fn preferred() -> (DeviceId, Vec<String>) {
+        #[cfg(feature = "cuda")]
+        if cuda::count().is_ok() {
+            return (DeviceId::Cuda(0), Vec::new());
+        }
+        let (found, missing) = Device::discover();
+        (found.first().copied().unwrap_or(DeviceId::Cpu), missing)
+    }
+
+    /// Every device that is present, the preferred one first, and for each backend that is not, why.
     pub fn discover() -> (Vec<DeviceId>, Vec<String>) {
+        let (gpus, software, portable) = portable_adapters();
         #[cfg(feature = "cuda")]
         let cuda = cuda::count();
         #[cfg(not(feature = "cuda"))]
         let cuda: std::result::Result<usize, String> = Err("this build has no `cuda` feature".to_string());
         let present = cuda.as_ref().copied().unwrap_or(0);
-        let found = (0..present).map(DeviceId::Cuda).chain([DeviceId::Cpu]).collect();
-        (found, cuda.err().map(|reason| format!("cuda: {reason}")).into_iter().collect())
+        let found = (0..present).map(DeviceId::Cuda).chain(gpus).chain([DeviceId::Cpu]).chain(software).collect();
+        (found, cuda.err().map(|reason| format!("cuda: {reason}")).into_iter().chain(portable).collect())
     }
 
     pub fn id(&self) -> DeviceId {
@@ -178,7 +216,15 @@ impl Device {
     /// A buffer whose first use is on `queue`. Where another queue is to be first, this one must
     /// have drained: earlier work on it may still use the memory.
     pub fn alloc_on(&self, queue: &Queue, bytes: usize) -> Result<Buffer> {
-        let total = self.0.facts.memory_bytes.max(0) as usize;
+        // 0 is unknown.
+        let total = if self.0.facts.memory_bytes > 0 { self.0.facts.memory_bytes as usize } else { usize::MAX };
+        #[cfg(feature = "portable")]
+        if let Backend::Wgpu(d) = &self.0.backend
+            && bytes as u64 > d.largest()
+        {
+            let reason = format!("a buffer of {bytes} bytes, {} allows at most {}", self.id(), d.largest());
+            return Err(DeviceError::Driver { call: "an allocation", reason });
+        }
         let full = || {
             let stats = self.0.pool.stats();
             let (live, held) = (stats.bytes_live, stats.bytes_held);
@@ -221,6 +267,8 @@ impl Device {
             Backend::Cpu => Telemetry { clock_mhz: cpu::facts::clock_mhz(), ..Telemetry::default() },
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.telemetry(),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(_) => Telemetry::default(),
         }
     }
 
@@ -244,6 +292,25 @@ impl Device {
             warnings.push(text);
         }
     }
+}
+
+/// Adapters that are GPUs, those that are programs on the CPU, and why there is none.
+#[cfg(feature = "portable")]
+fn portable_adapters() -> (Vec<DeviceId>, Vec<DeviceId>, Option<String>) {
+    let all = wgpu::adapter::adapters();
+    let gpus = all.iter().filter(|a| !wgpu::adapter::is_software(a)).count();
+    let reason = match (gpus, all.len()) {
+        (0, 0) => Some("wgpu: no Vulkan, Metal or DX12 adapter was found".to_string()),
+        (0, _) => Some("wgpu: only a software adapter was found, which is used by name only".to_string()),
+        _ => None,
+    };
+    let ids = |range: std::ops::Range<usize>| range.map(DeviceId::Wgpu).collect();
+    (ids(0..gpus), ids(gpus..all.len()), reason)
+}
+
+#[cfg(not(feature = "portable"))]
+fn portable_adapters() -> (Vec<DeviceId>, Vec<DeviceId>, Option<String>) {
+    (Vec::new(), Vec::new(), Some("wgpu: this build has no `portable` feature".to_string()))
 }
 
 impl fmt::Debug for Device {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    #[error("unknown device `{0}`, expected cpu or cuda:N")]
+    #[error("unknown device `{0}`, expected cpu, cuda:N or wgpu:N")]
     UnknownDevice(String),
     /// The device does not exist here; the text says why in one line.
     #[error("{device} is not available: {reason}")]

@@ -7,6 +7,8 @@ use crate::dataflow::{Access, Region};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::queue::Queue;
+#[cfg(feature = "portable")]
+use crate::wgpu;
 use kernelsmith_core::{Problem, Role};
 use kernelsmith_kernels::render::{self, hex};
 use kernelsmith_kernels::{Candidate, Catalogue, Target, Variant};
@@ -36,6 +38,8 @@ enum Body {
     Cuda(cuda::CudaProgram),
     #[cfg(feature = "cuda")]
     CublasLt(cuda::CublasLtProduct),
+    #[cfg(feature = "portable")]
+    Wgpu(wgpu::WgpuProgram),
 }
 
 /// The hash that makes an entry of the tuned table stale when what it measured changes: rendered
@@ -52,6 +56,10 @@ pub fn source_hash(
         Target::Cuda if variant.source.contains('.') => {
             let rendered = render::cuda(catalogue, variant, &candidate.config, problem, device.facts())?;
             Ok(variant.source_hash(&rendered))
+        }
+        Target::Wgsl => {
+            let portable = render::wgsl::wgsl(catalogue, variant, &candidate.config, problem, device.facts())?;
+            Ok(variant.source_hash(&portable.rendered))
         }
         #[cfg(feature = "cuda")]
         Target::Cuda => {
@@ -96,6 +104,8 @@ impl Executable {
             }
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) if variant.source == "cublaslt" => Body::CublasLt(d.cublaslt(candidate, problem)?),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => Body::Wgpu(d.program(device, catalogue, &variant, candidate, problem)?),
             #[cfg(feature = "cuda")]
             Backend::Cuda(_) => {
                 return Err(DeviceError::NotOffered {
@@ -140,6 +150,8 @@ impl Executable {
             Body::Cuda(p) => p.log(),
             #[cfg(feature = "cuda")]
             Body::CublasLt(_) => "",
+            #[cfg(feature = "portable")]
+            Body::Wgpu(_) => "",
         }
     }
 
@@ -174,6 +186,8 @@ impl Executable {
         match &self.body {
             #[cfg(feature = "cuda")]
             Body::Cuda(program) => program.workspace().map_or(Ok(()), |workspace| queue.fill(workspace, byte)),
+            #[cfg(feature = "portable")]
+            Body::Wgpu(program) => program.workspace().map_or(Ok(()), |workspace| queue.fill(workspace, byte)),
             _ => {
                 let _ = (queue, byte);
                 Ok(())
@@ -190,6 +204,8 @@ impl Executable {
             Body::Cpu(_) => {}
             #[cfg(feature = "cuda")]
             Body::Cuda(program) => writes.extend(program.scratch()),
+            #[cfg(feature = "portable")]
+            Body::Wgpu(program) => writes.extend(program.scratch()),
             #[cfg(feature = "cuda")]
             Body::CublasLt(_) => {
                 if let Backend::Cuda(d) = &self.device.0.backend {
@@ -223,7 +239,9 @@ impl Executable {
             (Body::Cpu(entry), _) => self.run_cpu(entry, operands),
             #[cfg(feature = "cuda")]
             (_, Backend::Cuda(d)) => self.record(queue, d.stream(queue.id()), operands),
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "portable")]
+            (_, Backend::Wgpu(d)) => d.dispatch(&self.bind(d, operands)?),
+            #[cfg(any(feature = "cuda", feature = "portable"))]
             _ => Err(self.fail("wrong device")),
         }
     }
@@ -234,6 +252,15 @@ impl Executable {
         match (&self.body, &self.device.0.backend) {
             (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), stream, program, operands),
             (Body::CublasLt(product), Backend::Cuda(d)) => d.launch_cublaslt(queue.id(), stream, product, operands),
+            _ => Err(self.fail("wrong device")),
+        }
+    }
+
+    /// The launches on operands that were checked, ready to be encoded.
+    #[cfg(feature = "portable")]
+    pub(crate) fn bind(&self, d: &wgpu::WgpuDevice, operands: &[Buffer]) -> Result<Vec<Arc<wgpu::Bound>>> {
+        match &self.body {
+            Body::Wgpu(program) => d.bind(program, operands),
             _ => Err(self.fail("wrong device")),
         }
     }
@@ -258,7 +285,7 @@ impl Executable {
             }
             #[cfg(feature = "cuda")]
             (Body::Cuda(program), Backend::Cuda(d)) => d.bare(queue.id(), program, operands)?,
-            #[cfg(feature = "cuda")]
+            #[cfg(any(feature = "cuda", feature = "portable"))]
             _ => Box::new(move || self.launch_unchecked(queue, operands)),
         };
         let _ = queue;

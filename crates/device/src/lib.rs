@@ -1,4 +1,4 @@
-//! Devices: buffers, queues, graphs, the pool, the compile cache and dispatch, over the CPU and CUDA.
+//! Devices: buffers, queues, graphs, the pool, the compile cache and dispatch, over the CPU, CUDA and, through wgpu, Vulkan, Metal and DX12.
 //!
 //! All of Kernelsmith's unsafe code is in this crate; each block says why it is sound.
 
@@ -14,6 +14,8 @@ pub mod executable;
 pub mod libraries;
 pub mod pool;
 pub mod queue;
+#[cfg(feature = "portable")]
+pub mod wgpu;
 
 pub use device::{Buffer, Device, DeviceId, Telemetry};
 pub use dispatch::{Dispatcher, Report};

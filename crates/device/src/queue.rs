@@ -6,6 +6,8 @@ use crate::dataflow::{self, Access, Place};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::executable::Executable;
+#[cfg(feature = "portable")]
+use crate::wgpu;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +32,8 @@ enum Stamp {
     Cpu(Instant),
     #[cfg(feature = "cuda")]
     Cuda(cuda::CudaEvent),
+    #[cfg(feature = "portable")]
+    Wgpu(wgpu::WgpuEvent),
 }
 
 /// Launches recorded once and replayed as a whole. It keeps its buffers alive.
@@ -37,6 +41,8 @@ pub struct Graph {
     // Dropped first: the captured graph before its buffers, those before the device.
     #[cfg(feature = "cuda")]
     cuda: Option<cuda::CudaGraph>,
+    #[cfg(feature = "portable")]
+    bound: Vec<Arc<wgpu::Bound>>,
     steps: Vec<Step>,
     overlapping: bool,
     queue: u32,
@@ -58,6 +64,9 @@ impl Queue {
             Backend::Cpu => 0,
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.create_stream()?,
+            // A wgpu device has one queue.
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(_) => 0,
         };
         Ok(Queue { device: device.clone(), id })
     }
@@ -76,6 +85,8 @@ impl Queue {
             Backend::Cpu => Ok(()),
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.synchronize(self.id),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.synchronize(),
         }
     }
 
@@ -117,6 +128,8 @@ impl Queue {
             }
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.upload(self.id, address, data),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.upload(address, data),
         }
     }
 
@@ -133,6 +146,8 @@ impl Queue {
             }
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.download(self.id, address, out),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.download(address, out),
         }
     }
 
@@ -157,6 +172,8 @@ impl Queue {
             }
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => d.fill(self.id, buffer.address(), buffer.bytes(), byte),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => d.fill(buffer.address(), buffer.bytes(), byte),
         }
     }
 
@@ -166,11 +183,13 @@ impl Queue {
             Backend::Cpu => Stamp::Cpu(Instant::now()),
             #[cfg(feature = "cuda")]
             Backend::Cuda(d) => Stamp::Cuda(d.record(self.id)?),
+            #[cfg(feature = "portable")]
+            Backend::Wgpu(d) => Stamp::Wgpu(d.record()?),
         };
         Ok(Event { stamp, _device: self.device.clone() })
     }
 
-    /// Records launches into a graph. On CUDA one graph launch replays them all. Launches of other
+    /// Records launches into a graph. On CUDA one graph launch replays them all, through wgpu one submission. Launches of other
     /// threads meanwhile are not recorded.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
         self.capture_as(launches, false)
@@ -220,14 +239,24 @@ impl Queue {
             launches.into_iter().map(|(executable, operands)| Step { executable, operands }).collect();
         #[cfg(feature = "cuda")]
         let cuda = match &self.device.0.backend {
-            Backend::Cpu => None,
             Backend::Cuda(d) => Some(d.capture(&places(&steps, overlapping), &mut |i, stream| {
                 steps[i].executable.record(self, stream, &steps[i].operands)
             })?),
+            _ => None,
+        };
+        #[cfg(feature = "portable")]
+        let bound = match &self.device.0.backend {
+            Backend::Wgpu(d) => {
+                let lists = steps.iter().map(|s| s.executable.bind(d, &s.operands));
+                lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+            _ => Vec::new(),
         };
         Ok(Graph {
             #[cfg(feature = "cuda")]
             cuda,
+            #[cfg(feature = "portable")]
+            bound,
             steps,
             overlapping,
             queue: self.id,
@@ -246,6 +275,10 @@ impl Queue {
         #[cfg(feature = "cuda")]
         if let (Backend::Cuda(d), Some(captured)) = (&self.device.0.backend, &graph.cuda) {
             return d.replay(self.id, captured);
+        }
+        #[cfg(feature = "portable")]
+        if let Backend::Wgpu(d) = &self.device.0.backend {
+            return d.replay(&graph.bound);
         }
         graph.steps.iter().try_for_each(|s| s.executable.launch_unchecked(self, &s.operands))
     }
@@ -284,7 +317,12 @@ impl Event {
             (Stamp::Cpu(b), Stamp::Cpu(a)) => Ok(b.duration_since(*a).as_secs_f64() * 1e6),
             #[cfg(feature = "cuda")]
             (Stamp::Cuda(b), Stamp::Cuda(a)) => b.us_since(a),
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "portable")]
+            (Stamp::Wgpu(b), Stamp::Wgpu(a)) => match &self._device.0.backend {
+                Backend::Wgpu(d) => d.us_between(a, b),
+                _ => Err(DeviceError::Driver { call: "event", reason: "events of two devices".to_string() }),
+            },
+            #[cfg(any(feature = "cuda", feature = "portable"))]
             _ => Err(DeviceError::Driver { call: "event", reason: "events of two devices".to_string() }),
         }
     }

@@ -46,12 +46,48 @@ pub struct DeviceFacts {
     pub driver: String,
     /// Compiler of rendered source, with its version.
     pub toolchain: String,
+    /// What is asked of an adapter before it gets a WGSL kernel; empty for other targets.
+    #[serde(default, skip_serializing_if = "Adapter::is_none")]
+    pub adapter: Adapter,
+}
+
+/// What only devices of target `wgsl` differ in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// The API below: `vulkan`, `metal` or `dx12`.
+    pub api: String,
+    /// Whether it is a program on the CPU's cores.
+    pub software: bool,
+    /// Of `f16`, `f64`, `int64`, `subgroups`, `timestamps`, `matrices`.
+    pub features: Vec<String>,
+    /// Lanes of a subgroup, at least and at most.
+    pub subgroup_min: i64,
+    pub subgroup_max: i64,
+    /// Invocations of a workgroup at most.
+    pub block_max: i64,
+    /// Bytes of one storage binding at most.
+    pub binding_max: i64,
+    /// Storage bindings of one launch at most.
+    pub bindings: i64,
+    /// Iterations that all loops of one invocation may make together: llvmpipe ends them after 65535,
+    /// silently.
+    pub loop_max: i64,
+    /// Cooperative matrices as `MxNxK inputs>results`.
+    pub matrices: Vec<String>,
+}
+
+impl Adapter {
+    fn is_none(&self) -> bool {
+        *self == Adapter::default()
+    }
 }
 
 impl DeviceFacts {
     /// The `device` variable.
     pub fn variable(&self) -> Var {
         let int = |name: &str, x: i64| (name.to_string(), Var::Int(x));
+        let texts =
+            |name: &str, list: &[String]| (name.to_string(), Var::List(list.iter().cloned().map(Var::Text).collect()));
         Var::Map(vec![
             ("kind".to_string(), Var::Text(self.target.name().to_string())),
             int("cc", self.cc),
@@ -60,7 +96,14 @@ impl DeviceFacts {
             int("l2", self.l2_bytes),
             int("memory", self.memory_bytes),
             int("threads", self.threads),
-            ("libraries".to_string(), Var::List(self.libraries.iter().cloned().map(Var::Text).collect())),
+            texts("libraries", &self.libraries),
+            texts("features", &self.adapter.features),
+            texts("matrices", &self.adapter.matrices),
+            int("subgroup_min", self.adapter.subgroup_min),
+            int("subgroup_max", self.adapter.subgroup_max),
+            int("block_max", self.adapter.block_max),
+            int("bindings", self.adapter.bindings),
+            int("loop_max", self.adapter.loop_max),
         ])
     }
 
@@ -79,6 +122,7 @@ impl DeviceFacts {
             libraries: vec!["cublaslt".to_string()],
             driver: "none".to_string(),
             toolchain: "none".to_string(),
+            adapter: Adapter::default(),
         }
     }
 

@@ -33,8 +33,16 @@ pub struct Frame {
     pub functions: Vec<Function>,
     /// Constants that the op's own kernels name, as (name, value).
     pub named: Vec<(&'static str, i64)>,
+    dialect: Dialect,
     constants: Vec<f64>,
     seeds: Vec<u64>,
+}
+
+/// The language that expressions are printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Cuda,
+    Wgsl,
 }
 
 /// One array: strides are in elements, one a dimension of the space.
@@ -69,16 +77,21 @@ pub enum Field {
 const SLACK: usize = 1 << 24;
 
 impl Frame {
-    /// The frame of a problem whose kernels use one.
+    /// The frame of a problem whose kernels use one, for CUDA.
     pub fn of(problem: &Problem) -> Option<Frame> {
+        Frame::with(problem, Dialect::Cuda)
+    }
+
+    /// The same with expressions in another language.
+    pub fn with(problem: &Problem, dialect: Dialect) -> Option<Frame> {
         if let Some(p) = problem.downcast::<MapProblem>() {
             let rank = p.shape().len().max(1);
-            let mut frame = Frame::new(p.shape(), rank - 1, p.inputs.iter().chain([&p.out]), p.arithmetic());
+            let mut frame = Frame::new(p.shape(), rank - 1, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
             frame.lead(frame.out);
             frame.function("expr", &p.expr, false);
             Some(frame)
         } else if let Some(p) = problem.downcast::<ReduceProblem>() {
-            let mut frame = Frame::new(p.shape(), p.outer, p.inputs.iter().chain([&p.out]), p.arithmetic());
+            let mut frame = Frame::new(p.shape(), p.outer, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
             frame.set_lanes(lanes(p.inputs.iter(), frame.shape.len() - 1));
             let moves = |a: &Array| a.strides.last().is_some_and(|s| *s != 0);
             if let Some(first) = frame.arrays[..p.inputs.len()].iter().position(moves) {
@@ -92,7 +105,8 @@ impl Frame {
             frame.named.push(("POST_IS_VALUE", i64::from(p.post.is_identity())));
             Some(frame)
         } else if let Some(p) = problem.downcast::<RowProblem>() {
-            let mut frame = Frame::new(p.shape(), p.shape().len() - 1, p.inputs.iter().chain([&p.out]), p.arithmetic());
+            let mut frame =
+                Frame::new(p.shape(), p.shape().len() - 1, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
             let moves = |a: &Array| a.strides.last().is_some_and(|s| *s != 0);
             if !p.kind.reduces() {
                 frame.lead(frame.out);
@@ -114,7 +128,7 @@ impl Frame {
             let p = problem.downcast::<GatherProblem>()?;
             let arithmetic = if p.x.dtype == DType::F64 { DType::F64 } else { DType::F32 };
             let mut frame =
-                Frame::new(p.shape(), p.shape().len() - 1, [&p.x, &p.index, &p.out].into_iter(), arithmetic);
+                Frame::new(p.shape(), p.shape().len() - 1, [&p.x, &p.index, &p.out].into_iter(), arithmetic, dialect);
             frame.set_lanes(lanes([&p.x, &p.out].into_iter(), p.shape().len() - 1));
             if p.axis + 1 < p.shape().len() {
                 frame.lead(frame.out);
@@ -124,7 +138,13 @@ impl Frame {
         }
     }
 
-    fn new<'a>(shape: &[usize], outer: usize, leaves: impl Iterator<Item = &'a Leaf>, arithmetic: DType) -> Frame {
+    fn new<'a>(
+        shape: &[usize],
+        outer: usize,
+        leaves: impl Iterator<Item = &'a Leaf>,
+        arithmetic: DType,
+        dialect: Dialect,
+    ) -> Frame {
         let mut sizes = shape.to_vec();
         if sizes.len() == outer || sizes.is_empty() {
             sizes.push(1);
@@ -155,6 +175,7 @@ impl Frame {
             column_lanes: None,
             functions: Vec::new(),
             named: Vec::new(),
+            dialect,
             constants: Vec::new(),
             seeds: Vec::new(),
         }
@@ -210,6 +231,16 @@ impl Frame {
     /// Number of constants and of seeds that the argument has room for.
     pub fn room(&self) -> (usize, usize) {
         (self.constants.len().max(1), self.seeds.len().max(1))
+    }
+
+    /// Constants of the expressions that are arguments.
+    pub fn constants(&self) -> &[f64] {
+        &self.constants
+    }
+
+    /// Seeds of the expressions.
+    pub fn seeds(&self) -> &[u64] {
+        &self.seeds
     }
 
     /// The members of the `Arrays` argument.
@@ -273,14 +304,20 @@ impl Leaves for Arguments<'_> {
         format!("x{i}")
     }
 
-    /// Small whole numbers and halves are literals, since code may be better for knowing them; all
-    /// others are arguments, so that one that changes at each step compiles nothing.
+    /// In CUDA small whole numbers and halves are literals, since code may be better for knowing them;
+    /// all others are arguments, so that one that changes at each step compiles nothing.
     fn constant(&mut self, c: f64) -> String {
+        let at = self.frame.constants.len();
+        if self.frame.dialect == Dialect::Wgsl {
+            // Never a literal: WGSL refuses to divide by a literal zero, or to overflow with one.
+            self.frame.constants.push(c);
+            return format!("args.c{at}");
+        }
         if c.abs() <= 16.0 && (c * 2.0).fract() == 0.0 {
             return format!("Acc({c:?})");
         }
         self.frame.constants.push(c);
-        format!("a.constants[{}]", self.frame.constants.len() - 1)
+        format!("a.constants[{at}]")
     }
 
     fn index(&mut self, d: usize) -> String {
@@ -289,8 +326,19 @@ impl Leaves for Arguments<'_> {
     }
 
     fn seed(&mut self, seed: u64) -> String {
+        let at = self.frame.seeds.len();
         self.frame.seeds.push(seed);
-        format!("a.seeds[{}]", self.frame.seeds.len() - 1)
+        match self.frame.dialect {
+            Dialect::Cuda => format!("a.seeds[{at}]"),
+            Dialect::Wgsl => format!("vec2<u32>(args.seed{at}_low, args.seed{at}_high)"),
+        }
+    }
+
+    fn random(&self, distribution: &str, seed: &str, counter: &str) -> String {
+        match self.frame.dialect {
+            Dialect::Cuda => format!("Acc(ks_{distribution}({seed}, (unsigned long long)({counter})))"),
+            Dialect::Wgsl => format!("Acc(ks_{distribution}({seed}, counter_of({counter})))"),
+        }
     }
 }
 

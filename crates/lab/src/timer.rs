@@ -290,20 +290,19 @@ pub struct Bench {
     steps: Vec<Arc<Executable>>,
 }
 
+/// Whether kernels run on the CPU's cores: its own, or those of a software adapter.
+fn on_cores(device: &Device) -> bool {
+    device.id() == DeviceId::Cpu || device.facts().adapter.software
+}
+
 /// Length of a timed sample that is aimed at, µs.
 fn target_us(device: &Device) -> f64 {
-    match device.id() {
-        DeviceId::Cpu => 3000.0,
-        DeviceId::Cuda(_) => 150.0,
-    }
+    if on_cores(device) { 3000.0 } else { 150.0 }
 }
 
 /// Length that a sample may have where it then covers the whole rotation, µs: a flush costs as much.
 fn longest_us(device: &Device) -> f64 {
-    match device.id() {
-        DeviceId::Cpu => 150_000.0,
-        DeviceId::Cuda(_) => 600.0,
-    }
+    if on_cores(device) { 150_000.0 } else { 600.0 }
 }
 
 impl Bench {
@@ -459,6 +458,23 @@ extern "C" __global__ void spin() {
 }
 "#;
 
+/// WGSL has no clock: the kernel counts, and what a round takes is measured by the host's clock. A round
+/// is many steps, since a driver may end loops after 65535 iterations.
+const SPIN_WGSL: &str = r#"
+@compute @workgroup_size(1)
+fn spin() {
+    var x = u32(args.m) + args.zero;
+    for (var i = 0u; i < ROUNDS; i++) { STEPS }
+    if (x == 0u) { store_d(0, Acc(0)); }
+}
+"#;
+
+/// One step of a round: each needs the one before it.
+const STEP: &str = "x = (x ^ (x >> 15u)) * 1664525u + i; ";
+
+/// Rounds of the two spins that a round's time is taken from.
+const ROUNDS: [i64; 2] = [4_000, 20_000];
+
 impl Timer {
     /// Makes a timer and tests it against kernels of known duration.
     ///
@@ -480,18 +496,77 @@ impl Timer {
         self.device.queue()
     }
 
+    /// A kernel that counts so many rounds, for adapters.
+    fn count(&self, rounds: i64, launches: usize) -> Result<Graph, DeviceError> {
+        let read = |name: &str| (name == "spin.wgsl").then(|| SPIN_WGSL.replace("STEPS", &STEP.repeat(64)));
+        let manifest = format!(
+            r#"
+[[variant]]
+name = "spin_wgsl"
+about = "busy for a known number of rounds"
+target = "wgsl"
+source = "spin.wgsl"
+params = {{ ROUNDS = [{rounds}] }}
+default = {{ ROUNDS = {rounds} }}
+[[variant.launch]]
+entry = "spin"
+grid = "1"
+block = "1"
+args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = "d" }}, {{ i32 = "m" }}, {{ acc = "alpha" }}]
+"#
+        );
+        self.repeat(&manifest, &read, "spin_wgsl", ("ROUNDS", rounds), launches)
+    }
+
+    /// Nanoseconds of a round by the host's clock: the difference of two spins, each at its fastest.
+    fn round_ns(&self) -> Result<f64, DeviceError> {
+        let graphs = [self.count(ROUNDS[0], 1)?, self.count(ROUNDS[1], 1)?];
+        let mut best = [f64::INFINITY; 2];
+        let queue = self.device.queue();
+        queue.synchronize()?;
+        for _ in 0..9 {
+            for (graph, best) in graphs.iter().zip(&mut best) {
+                let start = std::time::Instant::now();
+                queue.replay(graph)?;
+                queue.synchronize()?;
+                *best = best.min(start.elapsed().as_secs_f64() * 1e9);
+            }
+        }
+        Ok((best[1] - best[0]) / (ROUNDS[1] - ROUNDS[0]) as f64)
+    }
+
+    /// A graph of launches that are busy for a known time. `round_ns` is what a round of counting takes.
+    fn busy(&self, nanoseconds: i64, launches: usize, round_ns: Option<f64>) -> Result<Graph, DeviceError> {
+        match round_ns {
+            Some(ns) => self.count((nanoseconds as f64 / ns) as i64, launches),
+            None => self.spin(nanoseconds, launches),
+        }
+    }
+
     fn spin(&self, nanoseconds: i64, launches: usize) -> Result<Graph, DeviceError> {
         let read = |name: &str| (name == "spin.cu").then(|| SPIN_CUDA.to_string());
-        let variants = manifest::parse("gemm", "the timer's kernel", SPIN, &read)
-            .map_err(kernelsmith_kernels::CatalogueError::from)?;
-        let catalogue = Catalogue::builtin()?.with(variants);
-        let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32")
-            .map_err(|e| DeviceError::NotOffered { what: "the timer's kernel".to_string(), reason: e.to_string() })?;
         let name = match self.device.facts().target {
             Target::Cpu => "spin_cpu",
             _ => "spin_cuda",
         };
-        let config = Config::new([("NANOSECONDS".to_string(), nanoseconds)]);
+        self.repeat(SPIN, &read, name, ("NANOSECONDS", nanoseconds), launches)
+    }
+
+    /// A graph of launches of one kernel of the timer's own, with its one parameter.
+    fn repeat(
+        &self,
+        manifest: &str,
+        read: &dyn Fn(&str) -> Option<String>,
+        name: &str,
+        (parameter, value): (&str, i64),
+        launches: usize,
+    ) -> Result<Graph, DeviceError> {
+        let variants = manifest::parse("gemm", "the timer's kernel", manifest, read)
+            .map_err(kernelsmith_kernels::CatalogueError::from)?;
+        let catalogue = Catalogue::builtin()?.with(variants);
+        let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32")
+            .map_err(|e| DeviceError::NotOffered { what: "the timer's kernel".to_string(), reason: e.to_string() })?;
+        let config = Config::new([(parameter.to_string(), value)]);
         let candidate = Candidate { variant: name.to_string(), config };
         let executable = Arc::new(Executable::prepare(&self.device, &catalogue, &candidate, &problem)?);
         let operands = kernelsmith_device::executable::allocate_operands(&self.device, &problem)?;
@@ -518,18 +593,23 @@ impl Timer {
 
     /// Measures known durations: each alone, their difference, and four launches in one graph.
     fn self_test(&mut self) -> Result<(), TimerError> {
-        let on_cpu = self.device.id() == DeviceId::Cpu;
-        let (short, long) = if on_cpu { (1_000_000, 3_000_000) } else { (60_000, 260_000) };
-        if !on_cpu {
-            self.blocker = Some(self.spin(30_000, 1)?);
+        let slow = on_cores(&self.device);
+        let counts = self.device.facts().target == Target::Wgsl;
+        let (short, long) = if slow { (1_000_000, 3_000_000) } else { (60_000, 260_000) };
+        let mut round_ns = if counts { Some(self.round_ns()?) } else { None };
+        if !slow {
+            self.blocker = Some(self.busy(30_000, 1, round_ns)?);
         }
-        self.record.empty_us = self.median_of(&self.spin(0, 16)?, 9)? / 16.0;
+        self.record.empty_us = self.median_of(&self.busy(0, 16, round_ns)?, 9)? / 16.0;
         // A shared machine can lose its core for a while: three tries, all recorded.
         let mut reason = String::new();
-        for _ in 0..3 {
+        for attempt in 0..3 {
             let mut us = Vec::new();
+            if counts && attempt > 0 {
+                round_ns = Some(self.round_ns()?);
+            }
             for (nanoseconds, launches) in [(short, 1), (long, 1), (short, 4)] {
-                let measured = self.median_of(&self.spin(nanoseconds, launches)?, 9)?;
+                let measured = self.median_of(&self.busy(nanoseconds, launches, round_ns)?, 9)?;
                 self.record.checks.push((nanoseconds * launches as i64, measured));
                 us.push(measured);
             }
@@ -575,10 +655,14 @@ pub fn floor_us(device: &Device, work: &Work, mode: Mode) -> f64 {
 fn step_floor_us(device: &Device, problem: &Problem, mode: Mode) -> f64 {
     let facts = device.facts();
     let dtype = problem.output().dtype;
-    let bandwidth = if facts.memory_bandwidth > 0.0 { 1.1 * facts.memory_bandwidth } else { 2e12 };
+    let unknown = if facts.target == Target::Wgsl && !facts.adapter.software { 2e13 } else { 2e12 };
+    let bandwidth = if facts.memory_bandwidth > 0.0 { 1.1 * facts.memory_bandwidth } else { unknown };
     let flops = match facts.target {
         // 64 f32 flops a cycle and core at 6 GHz; matrix units would be above that.
         Target::Cpu => facts.threads as f64 * 6e9 * 64.0 * (8.0 / dtype.bytes() as f64),
+        Target::Wgsl if facts.adapter.software => facts.threads as f64 * 6e9 * 64.0 * (8.0 / dtype.bytes() as f64),
+        // No API tells a GPU's peak: a bound that none reaches.
+        Target::Wgsl => 4e15,
         // Dense tensor rate of one multiprocessor at 2 GHz (Hopper), for every dtype.
         _ if is_fp8(problem) => facts.sms as f64 * 2e9 * 8192.0,
         _ => facts.sms as f64 * 2e9 * 4096.0 * (2.0 / dtype.bytes() as f64).min(1.0),

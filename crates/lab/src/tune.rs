@@ -240,8 +240,7 @@ impl<'a> Tuner<'a> {
             None
         };
         let siblings = self.options.prior.then_some(&self.siblings);
-        let plan =
-            Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings, tiles: tiles.as_ref() };
+        let plan = Plan { strategy: &self.options.strategy, seed: self.options.seed, siblings, tiles: tiles.as_ref() };
         let mut search = Search::new(&able, problem, self.device.facts(), &plan)?;
         for variant in &able {
             if variant.space(problem, self.device.facts())?.is_empty() {
@@ -379,7 +378,7 @@ impl<'a> Tuner<'a> {
         if spent > 1.0 && !search.owes() {
             return Vec::new();
         }
-        let batch = if self.device.facts().target == Target::Cpu { READY } else { COMPILED };
+        let batch = if self.device.facts().target == Target::Cuda { COMPILED } else { READY };
         search.next(batch, spent.min(1.0))
     }
 
@@ -439,7 +438,7 @@ impl<'a> Tuner<'a> {
         let target = self.device.facts().target;
         let compiled = |c: &&Candidate| {
             let variant = self.catalogue.variant(problem.op(), target, &c.variant);
-            target != Target::Cpu && variant.is_ok_and(|v| v.source.contains('.'))
+            target == Target::Cuda && variant.is_ok_and(|v| v.source.contains('.'))
         };
         candidates.iter().filter(compiled).map(|c| c.to_string()).collect()
     }

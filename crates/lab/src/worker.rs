@@ -122,6 +122,10 @@ fn compile(catalogue: &Catalogue, facts: &DeviceFacts, problem: &Problem, candid
     use kernelsmith_device::cache::CompileCache;
     let cache = CompileCache::default_folder().map(CompileCache::at);
     let mut warnings = Vec::new();
+    // Only CUDA's compiler can be asked without the device.
+    if facts.target != kernelsmith_kernels::Target::Cuda {
+        return warnings;
+    }
     for candidate in candidates {
         let Ok(variant) = catalogue.admit(candidate, problem, facts) else { continue };
         let Ok(rendered) = kernelsmith_kernels::render::cuda(catalogue, &variant, &candidate.config, problem, facts)

@@ -25,7 +25,7 @@ pub(crate) struct Inner {
 pub struct Device(pub(crate) Arc<Inner>);
 
 impl Device {
-    /// Opens `cpu` or `cuda:N`.
+    /// Opens `cpu`, `cuda:N` or `wgpu:N`.
     ///
     /// # Errors
     /// An unknown name, a device that is not there (with the reason in one line), a damaged tuned table.
@@ -33,14 +33,15 @@ impl Device {
         Self::with_kernels(name.parse()?, None)
     }
 
-    /// Opens the first CUDA device that is there, else the CPU; `KERNELSMITH_DEVICE` picks another.
+    /// Opens the first CUDA device that is there, else the first GPU through wgpu, else the CPU;
+    /// `KERNELSMITH_DEVICE` picks another.
     ///
     /// # Errors
     /// As [`Device::open`].
     pub fn best() -> Result<Device> {
         match std::env::var("KERNELSMITH_DEVICE") {
             Ok(name) if !name.is_empty() => Self::open(&name),
-            _ => Self::with_kernels(RawDevice::discover().0[0], None),
+            _ => Self::with_kernels(RawDevice::preferred().0, None),
         }
     }
 

@@ -26,8 +26,25 @@ pub fn run(args: &DevicesArgs) -> Result<Outcome, Failure> {
         }
         line(&format!("{id}  {}", f.name));
         let gib = f.memory_bytes as f64 / (1u64 << 30) as f64;
-        line(&format!("    memory {gib:.1} GiB, last-level cache {:.0} MiB", f.l2_bytes as f64 / (1u64 << 20) as f64));
-        if f.sms > 0 {
+        let memory = if f.memory_bytes > 0 { format!("{gib:.1} GiB") } else { "unknown".to_string() };
+        line(&format!("    memory {memory}, last-level cache {:.0} MiB", f.l2_bytes as f64 / (1u64 << 20) as f64));
+        if !f.adapter.api.is_empty() {
+            let a = &f.adapter;
+            let kind = if a.software { ", on the CPU's cores: used by name only" } else { "" };
+            line(&format!("    {}{kind}", a.api));
+            line(&format!("    features: {}", a.features.join(", ")));
+            line(&format!(
+                "    subgroups of {} to {}, workgroups of {} with {} KiB, bindings {} of {} MiB",
+                a.subgroup_min,
+                a.subgroup_max,
+                a.block_max,
+                f.shared_max >> 10,
+                a.bindings,
+                a.binding_max >> 20
+            ));
+            let matrices = if a.matrices.is_empty() { "none".to_string() } else { a.matrices.join(", ") };
+            line(&format!("    cooperative matrices: {matrices}"));
+        } else if f.sms > 0 {
             line(&format!(
                 "    compute capability {}.{}, {} multiprocessors, {} KiB shared memory a block",
                 f.cc / 10,

@@ -64,6 +64,7 @@ fn session(device: &str) -> Session {
             libraries: Vec::new(),
             driver: "unknown".to_string(),
             toolchain: "unknown".to_string(),
+            adapter: Default::default(),
         },
         command: std::env::args().collect(),
         version: env!("CARGO_PKG_VERSION").to_string(),

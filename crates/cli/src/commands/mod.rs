@@ -31,18 +31,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub type Failure = Box<dyn std::error::Error>;
 
-/// The device that was named, or the first that is there: CUDA before the CPU. Says in one line
-/// why CUDA is not used.
+/// The device that was named, or the preferred one. Says in one line why no GPU is used.
 pub fn open_device(name: Option<&str>, quiet: bool) -> Result<Device, Failure> {
     if let Some(name) = name {
         return Ok(Device::open(name.parse()?)?);
     }
-    let (found, missing) = Device::discover();
-    let id = found.first().copied().unwrap_or(DeviceId::Cpu);
-    if id == DeviceId::Cpu && !quiet {
-        for reason in missing {
-            eprintln!("{reason}; going on with the CPU");
-        }
+    let (id, missing) = Device::preferred();
+    if id == DeviceId::Cpu && !quiet && !missing.is_empty() {
+        eprintln!("{}; going on with the CPU", missing.join("; "));
     }
     Ok(Device::open(id)?)
 }
@@ -92,7 +88,8 @@ pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 pub fn check_fits(work: &Work, device: &Device) -> Result<(), Failure> {
     let (need, there) = (2.0 * work.buffer_bytes() as f64, device.facts().memory_bytes as f64);
     let gib = |bytes: f64| bytes / (1u64 << 30) as f64;
-    if need <= there {
+    // 0 is unknown.
+    if need <= there || there == 0.0 {
         return Ok(());
     }
     Err(format!("{work} needs {:.1} GiB (its operands twice), {} has {:.1} GiB", gib(need), device.id(), gib(there))

@@ -31,6 +31,7 @@ fn session(time: &str, device: &str) -> Session {
         name: device.to_string(),
         driver: "1".to_string(),
         toolchain: "2".to_string(),
+        adapter: Default::default(),
         ..DeviceFacts::h200()
     };
     Session {

@@ -54,6 +54,7 @@ pub fn facts() -> DeviceFacts {
         libraries: openblas.iter().map(|_| "openblas".to_string()).collect(),
         driver: openblas.unwrap_or("no vendor library").to_string(),
         toolchain: env!("KERNELSMITH_RUSTC").to_string(),
+        adapter: Default::default(),
     }
 }
 

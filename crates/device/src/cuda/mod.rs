@@ -177,6 +177,7 @@ impl CudaDevice {
             libraries,
             driver: format!("{} (CUDA {}.{})", nvml_version.unwrap_or_default(), version / 1000, version % 1000 / 10),
             toolchain,
+            adapter: Default::default(),
         };
         Ok(())
     }

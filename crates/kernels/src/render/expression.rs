@@ -1,4 +1,4 @@
-//! Expressions as CUDA C++.
+//! Expressions as source text: CUDA C++, and with other leaves WGSL.
 
 use kernelsmith_core::expr::{Binary, Expr, Stream};
 
@@ -8,9 +8,13 @@ pub trait Leaves {
     fn constant(&mut self, c: f64) -> String;
     fn index(&mut self, d: usize) -> String;
     fn seed(&mut self, seed: u64) -> String;
+    /// A random number of a distribution, from the texts of its seed and counter.
+    fn random(&self, distribution: &str, seed: &str, counter: &str) -> String {
+        format!("Acc(ks_{distribution}({seed}, (unsigned long long)({counter})))")
+    }
 }
 
-/// `expr` as CUDA C++; the op's result is `v`.
+/// `expr` as source text; the op's result is `v`.
 pub fn expression(expr: &Expr, leaves: &mut impl Leaves) -> String {
     match expr {
         Expr::Value => "v".to_string(),
@@ -35,7 +39,7 @@ pub fn expression(expr: &Expr, leaves: &mut impl Leaves) -> String {
         Expr::Round(dtype, x) => format!("ks_round_{dtype}({})", expression(x, leaves)),
         Expr::Random(Stream { distribution, seed }, x) => {
             let (seed, x) = (leaves.seed(*seed), expression(x, leaves));
-            format!("Acc(ks_{}({seed}, (unsigned long long)({x})))", distribution.name())
+            leaves.random(distribution.name(), &seed, &x)
         }
     }
 }

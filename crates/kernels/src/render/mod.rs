@@ -3,6 +3,7 @@
 mod elementwise;
 pub mod expression;
 mod gemm;
+pub mod wgsl;
 
 use crate::Config;
 use crate::catalogue::{Catalogue, CatalogueError, scope};

@@ -133,7 +133,9 @@ impl fmt::Display for Fault {
 pub fn faults(facts: &DeviceFacts, op: Option<&str>) -> Result<Vec<Fault>, FaultError> {
     let mut faults = match facts.target {
         Target::Cpu => call::faults(facts)?,
-        _ => text::faults(),
+        Target::Cuda => text::faults(),
+        // No fault has been written for a WGSL kernel yet: the command says that there is nothing.
+        Target::Wgsl => Vec::new(),
     };
     faults.retain(|f| op.is_none_or(|op| f.op == op));
     Ok(faults)

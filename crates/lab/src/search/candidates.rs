@@ -285,7 +285,8 @@ mod tests {
         let variants: Vec<Arc<Variant>> =
             manifest::parse("gemm", "m", TEXT, &|_| None).unwrap().into_iter().map(Arc::new).collect();
         let problem = Problem::parse("gemm", "m=1,n=1,k=1,dtype=f32").unwrap();
-        Search::new(&variants, &problem, &DeviceFacts::h200(), &Plan { strategy, seed, siblings: None, tiles: None }).unwrap()
+        Search::new(&variants, &problem, &DeviceFacts::h200(), &Plan { strategy, seed, siblings: None, tiles: None })
+            .unwrap()
     }
 
     #[test]

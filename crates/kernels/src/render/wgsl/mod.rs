@@ -1,0 +1,159 @@
+//! WGSL: a prelude of constants, arguments, bindings and accesses, the shared headers, then the
+//! variant's file.
+//!
+//! Every operand is a storage binding, numbered as in `problem.operands()`; then come scratch and
+//! counters where a launch uses them, and last the uniform `args`. Storage is read in whole words:
+//! `access.rs` says how smaller elements lie in them.
+
+mod access;
+mod arguments;
+mod product;
+mod space;
+
+pub use access::Windows;
+pub use arguments::{Member, Value, pack};
+
+use super::{Rendered, hex};
+use crate::Config;
+use crate::catalogue::{Catalogue, CatalogueError, scope};
+use crate::facts::DeviceFacts;
+use crate::frame::{Dialect, Frame};
+use crate::geometry::Launch;
+use crate::manifest::Variant;
+use kernelsmith_core::ops::gemm::GemmProblem;
+use kernelsmith_core::{DType, Problem};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// A candidate's module on a problem and what its launches pass.
+#[derive(Clone, Debug)]
+pub struct Portable {
+    pub rendered: Rendered,
+    /// One a launch, in order.
+    pub launches: Vec<PortableLaunch>,
+    /// How each operand is bound, in order: the first bindings.
+    pub operands: Vec<Windows>,
+    /// Bytes of scratch, a binding where it is not 0.
+    pub workspace: usize,
+    /// Number of u32 counters, a binding where it is not 0.
+    pub counters: usize,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct PortableLaunch {
+    pub entry: String,
+    /// Workgroups.
+    pub grid: [u32; 3],
+    /// The members of `args`, in the order of their declaration.
+    pub arguments: Vec<Member>,
+}
+
+/// Renders one candidate and problem.
+///
+/// # Errors
+/// What [`Variant::launches`] fails with, arguments that WGSL cannot hold, sizes that 32 bits cannot count.
+pub fn wgsl(
+    catalogue: &Catalogue,
+    variant: &Variant,
+    config: &Config,
+    problem: &Problem,
+    facts: &DeviceFacts,
+) -> Result<Portable, CatalogueError> {
+    let fail = |reason: String| CatalogueError::Config {
+        candidate: variant.name.clone(),
+        reason: format!("{reason} on {problem}"),
+    };
+    let mut scope = scope(problem, facts);
+    variant.bind(&mut scope, config)?;
+    let frame = Frame::with(problem, Dialect::Wgsl);
+    let launches = variant.launches(config, problem, facts)?;
+    let operands = problem.operands();
+    let arguments = arguments::of(variant, &launches, problem, frame.as_ref(), &scope).map_err(fail)?;
+    let (workspace, counters) = scratch(&launches);
+
+    let mut source = format!("// Rendered from kernels/{}/{}.\n", variant.op, variant.source);
+    for (name, value) in config.iter() {
+        let _ = writeln!(source, "const {name}: u32 = {value}u;");
+    }
+    let double = match (&frame, problem.downcast::<GemmProblem>()) {
+        (Some(frame), _) => frame.arithmetic == DType::F64,
+        (None, Some(p)) => p.dtype == DType::F64,
+        _ => false,
+    };
+    let native = facts.adapter.features.iter().any(|f| f == "f64");
+    if double && !native {
+        return Err(fail("its arithmetic is f64, which the device does not have".to_string()));
+    }
+    let _ = writeln!(source, "alias Acc = {};", if double { "f64" } else { "f32" });
+    source.push_str(&arguments::declaration(arguments.first().ok_or_else(|| fail("it has no launch".to_string()))?));
+    let most = usize::try_from(facts.adapter.binding_max).unwrap_or(usize::MAX);
+    let windows: Vec<Windows> = operands.iter().map(|o| Windows::of(o, most)).collect();
+    let mut binding = 0;
+    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
+        source.push_str(&access::binding(binding, operand, *windows, i + 1 == operands.len(), native));
+        binding += windows.count;
+    }
+    if workspace > 0 {
+        let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> workspace: array<Acc>;");
+        binding += 1;
+    }
+    if counters > 0 {
+        let _ =
+            writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> counters: array<atomic<u32>>;");
+        binding += 1;
+    }
+    let _ = writeln!(source, "@group(0) @binding({binding}) var<uniform> args: Arguments;");
+    let mut text = String::from("#include \"bits.wgsl\"\n");
+    text.push_str(if double { "#include \"double.wgsl\"\n" } else { "#include \"single.wgsl\"\n" });
+    text.push_str("#include \"random.wgsl\"\n");
+    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
+        text.push_str(&access::functions(operand, *windows, i + 1 == operands.len(), double, native));
+    }
+    if let Some(frame) = &frame {
+        if frame.wide {
+            return Err(fail("its indices need 64 bits, which WGSL does not have".to_string()));
+        }
+        text.push_str(&space::prelude(frame, &operands));
+    } else if let Some(p) = problem.downcast::<GemmProblem>() {
+        text.push_str(&product::prelude(p, problem));
+    }
+    text.push_str(&variant.text);
+    let mut seen = BTreeSet::new();
+    expand(catalogue, &text, &mut seen, &mut source);
+    let hash = hex(&Sha256::digest(source.as_bytes()));
+    let grids = launches.iter().map(|l| (l.entry.clone(), l.grid));
+    let launches =
+        grids.zip(arguments).map(|((entry, grid), arguments)| PortableLaunch { entry, grid, arguments }).collect();
+    let rendered = Rendered { source, headers: Vec::new(), hash };
+    Ok(Portable { rendered, launches, operands: windows, workspace, counters })
+}
+
+/// Bytes of scratch and number of counters that the launches share.
+fn scratch(launches: &[Launch]) -> (usize, usize) {
+    use crate::geometry::Arg;
+    let args = || launches.iter().flat_map(|l| &l.args);
+    let bytes = args().filter_map(|a| if let Arg::Workspace(bytes) = a { Some(*bytes) } else { None }).max();
+    let count = args().filter_map(|a| if let Arg::Counters(count) = a { Some(*count) } else { None }).max();
+    (bytes.unwrap_or(0), count.unwrap_or(0))
+}
+
+/// WGSL has no includes: a line that names a header becomes its text, the first time.
+fn expand(catalogue: &Catalogue, text: &str, seen: &mut BTreeSet<String>, out: &mut String) {
+    for line in text.lines() {
+        let name = line.strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"'));
+        match name.and_then(|n| catalogue.headers().get_key_value(n)) {
+            Some((name, header)) => {
+                if seen.insert(name.clone()) {
+                    expand(catalogue, header, seen, out);
+                }
+            }
+            // A name that is not known stays: the compiler then shows the line.
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+}
