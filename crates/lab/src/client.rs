@@ -207,7 +207,7 @@ impl Compilers {
             let mut threads = Vec::new();
             for (i, running) in self.running.iter_mut().enumerate() {
                 let request = Request::Compile {
-                    facts: facts.clone(),
+                    facts: Box::new(facts.clone()),
                     kernels: kernels.clone(),
                     op: op.to_string(),
                     problem: problem.to_string(),

@@ -21,7 +21,7 @@ pub enum Request {
     },
     /// Compiles into the cache on disk. Needs no device.
     Compile {
-        facts: DeviceFacts,
+        facts: Box<DeviceFacts>,
         kernels: Option<PathBuf>,
         op: String,
         problem: String,

@@ -120,14 +120,14 @@ impl WgpuDevice {
                 }
             })
         };
-        if before == 0 && end % 4 == 0 {
+        if before == 0 && end.is_multiple_of(4) {
             return write(offset, data);
         }
         let start = offset - before as u64;
         let mut words = vec![0u8; end.next_multiple_of(4)];
         let last = words.len() - 4;
         self.download(address - before as u64, &mut words[..4])?;
-        if last > 0 && end % 4 != 0 {
+        if last > 0 && !end.is_multiple_of(4) {
             self.download(address - before as u64 + last as u64, &mut words[last..])?;
         }
         words[before..end].copy_from_slice(data);
