@@ -119,9 +119,9 @@ impl Place {
     /// `program`, ready to run here in a process group of its own, as a terminal starts it.
     pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args)// Mesa's layer that looks for a display says on stderr that there is none.
-            .env("NODEVICE_SELECT", "1")
-            .current_dir(self.path("work")).process_group(0);
+        command.args(args).current_dir(self.path("work")).process_group(0);
+        // Mesa's layer that looks for a display says on stderr that there is none.
+        command.env("NODEVICE_SELECT", "1");
         command.env("KERNELSMITH_TUNED", self.path("tuned")).env("KERNELSMITH_CACHE", self.path("cache"));
         command.env_remove("KERNELSMITH_KERNELS").env_remove("KERNELSMITH_DEVICE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
