@@ -101,6 +101,8 @@ enum Before {
 enum Launch {
     Right,
     Stale,
+    /// Nothing new was there at the end, and something was a moment later.
+    Late,
 }
 
 struct Inspection<'a> {
@@ -178,11 +180,16 @@ impl Inspection<'_> {
         let large = self.sets.inputs(0).iter().map(|(b, ..)| b.bytes()).sum::<usize>() > LARGE_SET;
         let poisoned = self.with_fresh_inputs(Before::Poison)?;
         if large {
-            return Ok((poisoned == Launch::Stale).then_some(Trick::MemoisedAddress));
+            return Ok(match poisoned {
+                Launch::Right => None,
+                Launch::Stale => Some(Trick::MemoisedAddress),
+                Launch::Late => Some(Trick::Elsewhere),
+            });
         }
         let numbers = self.with_fresh_inputs(Before::Numbers)?;
         let untouched = self.with_fresh_inputs(Before::LastResult)?;
         match (poisoned, numbers, untouched) {
+            (Launch::Late, ..) | (_, Launch::Late, _) | (.., Launch::Late) => Ok(Some(Trick::Elsewhere)),
             (Launch::Stale, Launch::Right, _) => Ok(Some(Trick::OutsideWindow)),
             (Launch::Stale, Launch::Stale, _) => self.whose_result(bench).map(Some),
             (Launch::Right, Launch::Stale, _) => Ok(Some(Trick::NeedsPoison)),
@@ -220,7 +227,11 @@ impl Inspection<'_> {
         // Bytes first: the oracle is asked only where they are suspicious.
         let suspicious = now == held || now == self.last || now == self.first;
         self.last = now;
-        Ok(if suspicious && !self.is_right()? { Launch::Stale } else { Launch::Right })
+        if !suspicious || self.is_right()? {
+            return Ok(Launch::Right);
+        }
+        self.settle();
+        Ok(if self.read(&self.output)? == self.last { Launch::Stale } else { Launch::Late })
     }
 
     /// Whether what the output holds is what the inputs of now give. A chain is taken at its word.
