@@ -5,7 +5,7 @@
 //
 // Bound: workgroup memory, 16 reads for 64 multiply-adds; storage (BM + BN) / (BM BN) reads each.
 //
-// Run: smith bench gemm --problem m=1024,n=1024,k=1024,dtype=f32 --device wgpu:1 --candidate tiled
+// Run: smith bench gemm --problem m=1024,n=1024,k=1024,dtype=f32 --device wgpu:0 --candidate tiled
 
 alias Four = vec4<Acc>;
 const ACROSS: u32 = BN / 8u;

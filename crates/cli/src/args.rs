@@ -101,7 +101,8 @@ pub struct TuneArgs {
     /// Tune this problem instead of a spec
     #[arg(long, conflicts_with = "spec")]
     pub problem: Option<String>,
-    /// Device to tune on: cpu, cuda:N, wgpu:N; the first CUDA device when there is one, else a GPU through wgpu, else the CPU
+    /// Device to tune on: cpu, cuda:N, wgpu:N; the first CUDA device when there is one, else a GPU
+    /// through wgpu, else the CPU
     #[arg(long, env = "KERNELSMITH_DEVICE")]
     pub device: Option<String>,
     /// Time for the whole run, as 90s or 5m; the spec's when not given

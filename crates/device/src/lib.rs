@@ -1,4 +1,5 @@
-//! Devices: buffers, queues, graphs, the pool, the compile cache and dispatch, over the CPU, CUDA and, through wgpu, Vulkan, Metal and DX12.
+//! Devices: buffers, queues, graphs, the pool, the compile cache and dispatch, over the CPU, CUDA and,
+//! through wgpu, Vulkan, Metal and DX12.
 //!
 //! All of Kernelsmith's unsafe code is in this crate; each block says why it is sound.
 

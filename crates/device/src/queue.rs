@@ -189,8 +189,8 @@ impl Queue {
         Ok(Event { stamp, _device: self.device.clone() })
     }
 
-    /// Records launches into a graph. On CUDA one graph launch replays them all, through wgpu one submission. Launches of other
-    /// threads meanwhile are not recorded.
+    /// Records launches into a graph. On CUDA one graph launch replays them all, through wgpu one
+    /// submission. Launches of other threads meanwhile are not recorded.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
         self.capture_as(launches, false)
     }

@@ -24,6 +24,7 @@ pub struct Attack {
 pub const ATTACKS: &[Attack] = &[
     Attack { name: "another_thread", trick: Trick::Elsewhere },
     Attack { name: "another_stream", trick: Trick::Elsewhere },
+    Attack { name: "late_when_fresh", trick: Trick::Elsewhere },
     Attack { name: "cached_result", trick: Trick::CachedResult },
     Attack { name: "folded_calls", trick: Trick::FoldedCalls },
     Attack { name: "memoised_address", trick: Trick::MemoisedAddress },

@@ -1,9 +1,9 @@
 //! How elements are read from and written to storage.
 //!
-//! A binding is an array of 32-bit words (of f64 for f64). An operand that is longer than the adapter binds is
-//! bound in several windows. Elements of one or two bytes lie several
-//! to a word. Two invocations may own elements of one word, so a narrow element is written by two
-//! atomic operations that touch its own bits only: clear, then set.
+//! A binding is an array of 32-bit words (of f64 for f64). An operand that is longer than the adapter binds
+//! is bound in several windows. Elements of one or two bytes lie several to a word. Two invocations may own
+//! elements of one word, so a narrow element is written by two atomic operations that touch its own bits
+//! only: clear, then set.
 
 use kernelsmith_core::{DType, Operand};
 use std::fmt::Write as _;
