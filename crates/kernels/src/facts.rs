@@ -58,7 +58,8 @@ pub struct Adapter {
     pub api: String,
     /// Whether it is a program on the CPU's cores.
     pub software: bool,
-    /// Of `f16`, `f64`, `int64`, `subgroups`, `timestamps`, `matrices`.
+    /// Of `f16`, `f64`, `int64`, `subgroups`, `timestamps`, `matrices`, and `subnormals` where f32 arithmetic
+    /// keeps them.
     pub features: Vec<String>,
     /// Lanes of a subgroup, at least and at most.
     pub subgroup_min: i64,
@@ -83,6 +84,11 @@ impl Adapter {
 }
 
 impl DeviceFacts {
+    /// Whether f32 arithmetic takes numbers below 2⁻¹²⁶ for 0, as WGSL allows.
+    pub fn flushes_subnormals(&self) -> bool {
+        self.target == Target::Wgsl && !self.adapter.features.iter().any(|f| f == "subnormals")
+    }
+
     /// The `device` variable.
     pub fn variable(&self) -> Var {
         let int = |name: &str, x: i64| (name.to_string(), Var::Int(x));
@@ -97,6 +103,7 @@ impl DeviceFacts {
             int("memory", self.memory_bytes),
             int("threads", self.threads),
             texts("libraries", &self.libraries),
+            ("api".to_string(), Var::Text(self.adapter.api.clone())),
             texts("features", &self.adapter.features),
             texts("matrices", &self.adapter.matrices),
             int("subgroup_min", self.adapter.subgroup_min),

@@ -26,6 +26,9 @@ pub struct Variant {
     /// What the problem must be like.
     pub supports: Vec<Formula>,
     pub deterministic: bool,
+    /// Whether a WGSL kernel moves what lies in vectors of 16 bytes by whole ones: such operands are bound as
+    /// arrays of four words.
+    pub quads: bool,
     /// Parameters with their values, in file order.
     pub params: Vec<(String, Vec<i64>)>,
     /// Named expressions, each may use those before it.
@@ -170,7 +173,7 @@ struct Reader<'a> {
 
 type Result<T> = std::result::Result<T, ManifestError>;
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "name",
     "about",
     "target",
@@ -179,6 +182,7 @@ const FIELDS: [&str; 13] = [
     "requires",
     "supports",
     "deterministic",
+    "quads",
     "params",
     "let",
     "where",
@@ -306,6 +310,7 @@ impl Reader<'_> {
             requires: self.formulas("requires", entry.get("requires"))?,
             supports: self.formulas("supports", entry.get("supports"))?,
             deterministic: flag("deterministic")?,
+            quads: flag("quads")?,
             params,
             lets,
             constraints: self.formulas("where", entry.get("where"))?,

@@ -105,6 +105,7 @@ impl OpProblem for MapProblem {
             int("vec", vec),
             int("align", align),
             int("lanes", lanes(self.inputs.iter().chain([&self.out]), shape.len().saturating_sub(1))),
+            int("quads", usize::from(self.along() == "inner" && quads(self.inputs.iter().chain([&self.out])))),
             ("along".to_string(), Var::Text(self.along().to_string())),
             int("cost", self.expr.size()),
             int("element", self.out.dtype.bytes()),
@@ -214,6 +215,22 @@ pub fn vector<'a>(arrays: impl Iterator<Item = &'a Leaf>) -> (usize, usize) {
 pub fn lanes<'a>(arrays: impl Iterator<Item = &'a Leaf>, dim: usize) -> usize {
     let moves = |l: &&Leaf| dim < l.layout.rank() && l.layout.strides()[dim] != 0 && l.layout.shape()[dim] > 1;
     arrays.filter(moves).map(|l| l.dtype.bytes()).max().map_or(4, |bytes| 16 / bytes)
+}
+
+/// Whether every array that moves along the last dimension can be moved in whole vectors of 16 bytes, as
+/// many elements for each, and there is one.
+pub fn quads<'a>(arrays: impl Iterator<Item = &'a Leaf> + Clone) -> bool {
+    let Some(last) = arrays.clone().map(|l| l.layout.rank()).max().and_then(|rank| rank.checked_sub(1)) else {
+        return false;
+    };
+    let lanes = lanes(arrays.clone(), last);
+    let moving = arrays.filter(|l| l.layout.rank() == last + 1 && l.layout.strides()[last] != 0);
+    let whole = |l: &Leaf| {
+        let bytes = l.dtype.bytes();
+        l.layout.strides()[last] == 1 && bytes * lanes == 16 && l.layout.alignment(bytes, Some(last)) >= 16
+    };
+    let mut some = false;
+    moving.inspect(|_| some = true).all(whole) && some
 }
 
 /// How an array is walked along the innermost dimension, for classes of problems.

@@ -6,7 +6,7 @@
 
 use super::fields::{Fields, is_input, shape_text};
 use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
-use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
+use super::map::{ORACLE_FLOPS, lanes, quads, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number};
 use crate::inputs::{Inputs, hash};
@@ -334,6 +334,7 @@ impl OpProblem for ReduceProblem {
             int("vec", vec),
             int("align", align),
             int("lanes", lanes(self.inputs.iter(), self.shape.len().saturating_sub(1))),
+            int("quads", usize::from(inner && quads(self.inputs.iter()))),
             int("column_lanes", columns),
             int("column_vectors", self.outer_len() / along_columns * along_columns.div_ceil(columns)),
             int("cost", self.expr.size()),

@@ -6,6 +6,7 @@
 
 pub mod adapter;
 mod memory;
+mod own;
 mod pipeline;
 mod queue;
 mod record;
@@ -69,7 +70,7 @@ impl WgpuDevice {
             .features()
             .contains(Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
             .then(|| timing::Stamps::new(&device, &queue));
-        Ok(WgpuDevice {
+        let mut opened = WgpuDevice {
             name,
             facts: adapter::facts(adapter),
             limits,
@@ -81,7 +82,14 @@ impl WgpuDevice {
             escaped,
             device,
             queue,
-        })
+        };
+        if opened.keeps_subnormals()? {
+            opened.facts.adapter.features.push("subnormals".to_string());
+        }
+        if opened.rounds_halves()? {
+            opened.facts.adapter.features.push("halves".to_string());
+        }
+        Ok(opened)
     }
 
     pub fn facts(&self) -> DeviceFacts {
@@ -112,7 +120,7 @@ impl WgpuDevice {
     }
 
     pub fn allocate(&self, bytes: usize) -> Option<u64> {
-        let bytes = bytes.next_multiple_of(4) as u64;
+        let bytes = bytes.next_multiple_of(16) as u64;
         if bytes > self.limits.max_buffer_size {
             return None;
         }

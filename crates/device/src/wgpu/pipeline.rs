@@ -24,8 +24,8 @@ pub(super) struct Pipelines {
 }
 
 pub(super) struct Pipeline {
-    pipeline: ::wgpu::ComputePipeline,
-    layout: ::wgpu::BindGroupLayout,
+    pub pipeline: ::wgpu::ComputePipeline,
+    pub layout: ::wgpu::BindGroupLayout,
 }
 
 /// What the driver made of earlier pipelines, where it lets that be kept.
@@ -76,6 +76,7 @@ pub struct WgpuProgram {
     operand_bytes: Vec<usize>,
     element_bytes: Vec<usize>,
     windows: Vec<Windows>,
+    quads: Vec<bool>,
     workspace: Option<Buffer>,
     counters: Option<Buffer>,
     /// By the operands' addresses.
@@ -144,6 +145,7 @@ impl WgpuDevice {
             launches,
             operand_bytes: operands.iter().map(|o| o.bytes()).collect(),
             windows: portable.operands.clone(),
+            quads: portable.quads.clone(),
             element_bytes: operands.iter().map(|o| o.dtype.bytes()).collect(),
             workspace,
             counters,
@@ -161,16 +163,20 @@ impl WgpuDevice {
     }
 
     fn pipeline(&self, portable: &Portable, entry: &str, storage: usize, name: &str) -> Result<Arc<Pipeline>> {
+        self.made(&portable.rendered.hash, &portable.rendered.source, entry, storage).map_err(|e| match e {
+            DeviceError::Driver { reason, .. } => DeviceError::Compile { what: name.to_string(), log: reason },
+            other => other,
+        })
+    }
+
+    /// An entry of a module, compiled the first time that its hash comes.
+    pub(super) fn made(&self, hash: &str, source: &str, entry: &str, storage: usize) -> Result<Arc<Pipeline>> {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (portable.rendered.hash.clone(), entry.to_string());
+        let key = (hash.to_string(), entry.to_string());
         if let Some(made) = pipelines.made.get(&key) {
             return Ok(made.clone());
         }
-        let made = self.compile(&portable.rendered.source, entry, storage, pipelines.driver.as_ref());
-        let made = Arc::new(made.map_err(|e| match e {
-            DeviceError::Driver { reason, .. } => DeviceError::Compile { what: name.to_string(), log: reason },
-            other => other,
-        })?);
+        let made = Arc::new(self.compile(source, entry, storage, pipelines.driver.as_ref())?);
         pipelines.made.insert(key, made.clone());
         Ok(made)
     }
@@ -252,12 +258,15 @@ impl WgpuDevice {
         let mut places = Vec::new();
         let one = Windows { count: 1, bytes: usize::MAX };
         let windows = program.windows.iter().copied().chain(std::iter::repeat(one));
-        for ((address, bytes), windows) in all.zip(windows) {
+        for (i, ((address, bytes), windows)) in all.zip(windows).enumerate() {
             let (buffer, offset) = self.memory.at(address).ok_or_else(|| fail("an operand was freed".to_string()))?;
             // A binding holds an element at least: what is empty is bound at its buffer's start, and never read.
             let offset = if bytes == 0 { 0 } else { offset };
+            if program.quads.get(i) == Some(&true) && !offset.is_multiple_of(16) {
+                return Err(fail(format!("an operand at offset {offset} of its buffer, expected a multiple of 16")));
+            }
             let start = offset / align * align;
-            let size = (offset - start + bytes.max(8) as u64).next_multiple_of(4).min(buffer.size() - start);
+            let size = (offset - start + bytes.max(16) as u64).next_multiple_of(4).min(buffer.size() - start);
             places.push(offset - start);
             if windows.count > 1 {
                 // Every window has its binding; one that starts past the end, which nothing reads, is bound
@@ -265,7 +274,7 @@ impl WgpuDevice {
                 for w in 0..windows.count as u64 {
                     let from = w * windows.bytes as u64;
                     let part =
-                        if from < size { (start + from, (size - from).min(windows.bytes as u64)) } else { (start, 8) };
+                        if from < size { (start + from, (size - from).min(windows.bytes as u64)) } else { (start, 16) };
                     bindings.push((buffer.clone(), part.0, part.1));
                 }
                 continue;
@@ -312,72 +321,4 @@ impl WgpuDevice {
         }
         Ok(out)
     }
-
-    /// Sets whole words, by a kernel of the backend's own.
-    pub(super) fn fill_words(&self, address: u64, words: usize, word: u32) -> Result<()> {
-        if words == 0 {
-            return Ok(());
-        }
-        let pipeline = {
-            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = ("fill".to_string(), "fill".to_string());
-            match pipelines.made.get(&key) {
-                Some(made) => made.clone(),
-                None => {
-                    let made = Arc::new(self.compile(FILL, "fill", 1, pipelines.driver.as_ref())?);
-                    pipelines.made.insert(key, made.clone());
-                    made
-                }
-            }
-        };
-        let fail = |reason: String| DeviceError::Launch { what: "a fill".to_string(), reason };
-        let (buffer, offset) = self.memory.at(address).ok_or_else(|| fail("the buffer was freed".to_string()))?;
-        let align = u64::from(self.limits.min_storage_buffer_offset_alignment);
-        // A piece a binding, each starting at an aligned offset.
-        let most = self.limits.max_storage_buffer_binding_size / 2 / align * align;
-        let (mut at, end) = (offset, offset + 4 * words as u64);
-        let mut bound = Vec::new();
-        while at < end {
-            let start = at / align * align;
-            let stop = end.min(start + most);
-            let arguments = [((at - start) / 4) as u32, ((stop - start) / 4) as u32, word, 0];
-            let bindings = self.scoped("create_bind_group", || {
-                let uniform = self.device.create_buffer(&::wgpu::BufferDescriptor {
-                    label: None,
-                    size: 16,
-                    usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                });
-                self.queue.write_buffer(&uniform, 0, bytemuck::cast_slice(&arguments));
-                let storage = ::wgpu::BufferBinding {
-                    buffer: &buffer,
-                    offset: start,
-                    size: std::num::NonZeroU64::new(stop - start),
-                };
-                self.device.create_bind_group(&::wgpu::BindGroupDescriptor {
-                    label: None,
-                    layout: &pipeline.layout,
-                    entries: &[
-                        ::wgpu::BindGroupEntry { binding: 0, resource: ::wgpu::BindingResource::Buffer(storage) },
-                        ::wgpu::BindGroupEntry { binding: 1, resource: uniform.as_entire_binding() },
-                    ],
-                })
-            })?;
-            let groups = (stop - at).div_ceil(4 * 256).min(1024) as u32;
-            bound.push(Arc::new(Bound { pipeline: pipeline.pipeline.clone(), bindings, grid: [groups, 1, 1] }));
-            at = stop;
-        }
-        self.dispatch(&bound)
-    }
 }
-
-/// Sets words [from, to) of a binding.
-const FILL: &str = "
-struct Arguments { from_word: u32, to_word: u32, word: u32, unused: u32 }
-@group(0) @binding(0) var<storage, read_write> data: array<u32>;
-@group(0) @binding(1) var<uniform> args: Arguments;
-@compute @workgroup_size(256)
-fn fill(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    for (var i = args.from_word + id.x; i < args.to_word; i += groups.x * 256u) { data[i] = args.word; }
-}
-";

@@ -41,10 +41,31 @@ impl Windows {
     }
 }
 
-pub fn binding(first: usize, operand: &Operand, windows: Windows, output: bool, native: bool) -> String {
-    let name = &operand.name;
+/// What a binding is an array of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// 32-bit words (f64 for f64); atomic ones for outputs of narrow elements.
+    Word,
+    /// Vectors of four words: then one invocation owns a whole vector, and nothing is atomic.
+    Quad,
+    /// Vectors of four elements of the type `Part`: a cooperative matrix's.
+    Parts,
+}
+
+/// How an operand is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub windows: Windows,
+    pub output: bool,
+    pub unit: Unit,
+}
+
+pub fn binding(first: usize, operand: &Operand, held: Held, native: bool) -> String {
+    let (name, Held { windows, output, unit }) = (&operand.name, held);
     let element = match operand.dtype {
+        _ if unit == Unit::Parts => "vec4<Part>",
         d if is_double(d, native) => "f64",
+        _ if unit == Unit::Quad => "vec4<u32>",
         d if output && is_narrow(d) => "atomic<u32>",
         _ => "u32",
     };
@@ -58,6 +79,10 @@ pub fn binding(first: usize, operand: &Operand, windows: Windows, output: bool, 
     }
     (0..windows.count).for_each(|w| declare(first + w, &format!("{name}_data_{w}")));
     // One function an access that is made of it: which window an index lies in is found out there.
+    if unit == Unit::Quad {
+        quad_windows(&mut out, name, windows, output);
+        return out;
+    }
     let length = windows.bytes / if element == "f64" { 8 } else { 4 };
     let mut function = |head: &str, body: &dyn Fn(&str) -> String| {
         let _ = writeln!(out, "{head} {{\n    let w = u32(i);");
@@ -83,17 +108,50 @@ pub fn binding(first: usize, operand: &Operand, windows: Windows, output: bool, 
     out
 }
 
+/// Accesses of whole vectors and of words to an operand that is bound in several windows.
+fn quad_windows(out: &mut String, name: &str, windows: Windows, output: bool) {
+    let length = windows.bytes / 16;
+    let mut function = |head: &str, index: &str, body: &dyn Fn(&str) -> String| {
+        let _ = writeln!(out, "{head} {{\n    let w = {index};");
+        for w in 0..windows.count {
+            let place = format!("{name}_data_{w}[w - {}u]", w * length);
+            let last = w + 1 == windows.count;
+            let test = if last { String::new() } else { format!("if (w < {}u) ", (w + 1) * length) };
+            let _ = writeln!(out, "    {test}{{ {} }}", body(&place));
+        }
+        out.push_str("}\n");
+    };
+    let (whole, part) = ("u32(i)", "u32(i) >> 2u");
+    function(&format!("fn quad_{name}(i: i32) -> vec4<u32>"), whole, &|p| format!("return {p};"));
+    function(&format!("fn word_{name}(i: i32) -> u32"), part, &|p| format!("return {p}[u32(i) & 3u];"));
+    if output {
+        function(&format!("fn put_quad_{name}(i: i32, x: vec4<u32>)"), whole, &|p| format!("{p} = x; return;"));
+        function(&format!("fn set_{name}(i: i32, x: u32)"), part, &|p| format!("{p}[u32(i) & 3u] = x; return;"));
+    }
+}
+
 /// `load_NAME(at)` (an input's element in the arithmetic) and `raw_NAME(at)` (its bits), or for the
 /// output `store_NAME(at, y)` and `put_NAME(at, bits)`; where elements share words also `bits_NAME(y)` and
-/// `put_word_NAME(at, word)`, for an invocation that owns a whole one.
-pub fn functions(operand: &Operand, windows: Windows, output: bool, double: bool, native: bool) -> String {
-    let (name, dtype) = (&operand.name, operand.dtype);
-    let whole = windows.count == 1;
-    let read = |at: &str| if whole { format!("{name}_data[{at}]") } else { format!("word_{name}({at})") };
-    let write = |at: &str, x: &str| {
-        if whole { format!("{name}_data[{at}] = {x}") } else { format!("set_{name}({at}, {x})") }
-    };
+/// `put_word_NAME(at, word)`, for an invocation that owns a whole one. Held as quads there are also
+/// `quad_NAME(i)` and for the output `put_quad_NAME(i, quad)`: the i-th vector of the binding.
+pub fn functions(operand: &Operand, held: Held, double: bool, native: bool) -> String {
+    let (name, dtype, Held { windows, output, unit }) = (&operand.name, operand.dtype, held);
+    if unit == Unit::Parts {
+        return format!("fn parts_{name}(i: i32) -> vec4<Part> {{ return {name}_data[i]; }}\n");
+    }
+    let (whole, quads) = (windows.count == 1, unit == Unit::Quad);
+    let place =
+        |at: &str| if quads { format!("{name}_data[({at}) >> 2u][({at}) & 3]") } else { format!("{name}_data[{at}]") };
+    let read = |at: &str| if whole { place(at) } else { format!("word_{name}({at})") };
+    let write =
+        |at: &str, x: &str| if whole { format!("{} = {x}", place(at)) } else { format!("set_{name}({at}, {x})") };
     let mut out = String::new();
+    if quads && whole {
+        let _ = writeln!(out, "fn quad_{name}(i: i32) -> vec4<u32> {{ return {name}_data[i]; }}");
+        if output {
+            let _ = writeln!(out, "fn put_quad_{name}(i: i32, x: vec4<u32>) {{ {name}_data[i] = x; }}");
+        }
+    }
     if is_double(dtype, native) {
         // Bits of f64 are moved as f64.
         let _ = if output {
@@ -155,6 +213,16 @@ pub fn functions(operand: &Operand, windows: Windows, output: bool, double: bool
     }
     let _ = if each == 1 {
         writeln!(out, "fn put_{name}(at: i32, bits: u32) {{ {}; }}", write("at", "bits"))
+    } else if quads {
+        let mask = (1u32 << bits) - 1;
+        let word = format!("(at >> {shift}u)");
+        let joined = format!("({} & ~({mask}u << shift)) | (bits << shift)", read(&word));
+        writeln!(
+            out,
+            "fn put_{name}(at: i32, bits: u32) {{\n    let shift = {bits}u * (u32(at) & {}u);\n    {};\n}}",
+            each - 1,
+            write(&word, &joined)
+        )
     } else {
         let mask = (1u32 << bits) - 1;
         let word = format!("at >> {shift}u");
@@ -175,11 +243,31 @@ pub fn functions(operand: &Operand, windows: Windows, output: bool, double: bool
             out,
             "fn bits_{name}(y: Acc) -> u32 {{ return {bits}; }}\n\
              fn put_word_{name}(at: i32, word: u32) {{ {}; }}",
-            if whole { format!("atomicStore(&{name}_data[at], word)") } else { format!("set_{name}(at, word)") }
+            if whole && !quads { format!("atomicStore(&{name}_data[at], word)") } else { write("at", "word") }
         );
     }
     let _ = writeln!(out, "fn store_{name}(at: i32, y: Acc) {{ put_{name}(at, {}); }}", encoded(dtype, "y", double));
     out
+}
+
+/// One element of a vector of four words, as a number of the arithmetic.
+pub fn lane_of(dtype: DType, quad: &str, lane: usize) -> String {
+    let bits = 8 * dtype.bytes();
+    let (word, shift) = (lane * bits / 32, lane * bits % 32);
+    let word = format!("{quad}[{word}]");
+    let pair = ["x", "y"][shift / 16 % 2];
+    match dtype {
+        DType::F16 => return format!("Acc(f16_pair({word}).{pair})"),
+        DType::BF16 => return format!("Acc(bf16_pair({word}).{pair})"),
+        _ => {}
+    }
+    let raw = match (bits, shift) {
+        (32, _) => word,
+        (_, 0) => format!("({word} & {}u)", (1u32 << bits) - 1),
+        _ if shift + bits == 32 => format!("({word} >> {shift}u)"),
+        _ => format!("(({word} >> {shift}u) & {}u)", (1u32 << bits) - 1),
+    };
+    decoded(dtype, &raw)
 }
 
 /// Bits as a number of the arithmetic.

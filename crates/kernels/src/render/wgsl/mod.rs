@@ -11,6 +11,7 @@ mod product;
 mod space;
 
 pub use access::Windows;
+use access::{Held, Unit};
 pub use arguments::{Member, Value, pack};
 
 use super::{Rendered, hex};
@@ -34,6 +35,8 @@ pub struct Portable {
     pub launches: Vec<PortableLaunch>,
     /// How each operand is bound, in order: the first bindings.
     pub operands: Vec<Windows>,
+    /// Which of them are bound as vectors of 16 bytes.
+    pub quads: Vec<bool>,
     /// Bytes of scratch, a binding where it is not 0.
     pub workspace: usize,
     /// Number of u32 counters, a binding where it is not 0.
@@ -73,7 +76,9 @@ pub fn wgsl(
     let arguments = arguments::of(variant, &launches, problem, frame.as_ref(), &scope).map_err(fail)?;
     let (workspace, counters) = scratch(&launches);
 
+    let has = |feature: &str| facts.adapter.features.iter().any(|f| f == feature);
     let mut source = format!("// Rendered from kernels/{}/{}.\n", variant.op, variant.source);
+    source.push_str(&matrix_types(config, problem));
     for (name, value) in config.iter() {
         let _ = writeln!(source, "const {name}: u32 = {value}u;");
     }
@@ -82,18 +87,29 @@ pub fn wgsl(
         (None, Some(p)) => p.dtype == DType::F64,
         _ => false,
     };
-    let native = facts.adapter.features.iter().any(|f| f == "f64");
+    let native = has("f64");
     if double && !native {
         return Err(fail("its arithmetic is f64, which the device does not have".to_string()));
     }
     let _ = writeln!(source, "alias Acc = {};", if double { "f64" } else { "f32" });
     source.push_str(&arguments::declaration(arguments.first().ok_or_else(|| fail("it has no launch".to_string()))?));
     let most = usize::try_from(facts.adapter.binding_max).unwrap_or(usize::MAX);
-    let windows: Vec<Windows> = operands.iter().map(|o| Windows::of(o, most)).collect();
+    let held: Vec<Held> = operands
+        .iter()
+        .enumerate()
+        .map(|(i, o)| Held {
+            windows: Windows::of(o, most),
+            output: i + 1 == operands.len(),
+            unit: unit_of(variant, config, problem, frame.as_ref(), i),
+        })
+        .collect();
+    if held.iter().any(|h| h.unit == Unit::Parts && h.windows.count > 1) {
+        return Err(fail(format!("an operand is longer than the {most} bytes that are bound at once")));
+    }
     let mut binding = 0;
-    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
-        source.push_str(&access::binding(binding, operand, *windows, i + 1 == operands.len(), native));
-        binding += windows.count;
+    for (operand, held) in operands.iter().zip(&held) {
+        source.push_str(&access::binding(binding, operand, *held, native));
+        binding += held.windows.count;
     }
     if workspace > 0 {
         let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> workspace: array<Acc>;");
@@ -106,18 +122,29 @@ pub fn wgsl(
     }
     let _ = writeln!(source, "@group(0) @binding({binding}) var<uniform> args: Arguments;");
     let mut text = String::from("#include \"bits.wgsl\"\n");
+    // The driver's own conversions, where it was seen that they round as they must.
+    text.push_str(if has("halves") { "#include \"halves.wgsl\"\n" } else { "#include \"halves_in_words.wgsl\"\n" });
     text.push_str(if double { "#include \"double.wgsl\"\n" } else { "#include \"single.wgsl\"\n" });
     text.push_str("#include \"random.wgsl\"\n");
-    for (i, (operand, windows)) in operands.iter().zip(&windows).enumerate() {
-        text.push_str(&access::functions(operand, *windows, i + 1 == operands.len(), double, native));
+    for (operand, held) in operands.iter().zip(&held) {
+        text.push_str(&access::functions(operand, *held, double, native));
     }
     if let Some(frame) = &frame {
         if frame.wide {
             return Err(fail("its indices need 64 bits, which WGSL does not have".to_string()));
         }
         text.push_str(&space::prelude(frame, &operands));
+        if variant.quads {
+            text.push_str(&space::vectors(frame, &operands, &held));
+        }
     } else if let Some(p) = problem.downcast::<GemmProblem>() {
         text.push_str(&product::prelude(p, problem));
+        if variant.quads {
+            text.push_str(&product::vectors(p));
+        }
+        if matrix_of(config).is_some() {
+            text.push_str(&product::matrices(p, facts.adapter.api == "vulkan"));
+        }
     }
     text.push_str(&variant.text);
     let mut seen = BTreeSet::new();
@@ -127,7 +154,51 @@ pub fn wgsl(
     let launches =
         grids.zip(arguments).map(|((entry, grid), arguments)| PortableLaunch { entry, grid, arguments }).collect();
     let rendered = Rendered { source, headers: Vec::new(), hash };
-    Ok(Portable { rendered, launches, operands: windows, workspace, counters })
+    let operands = held.iter().map(|h| h.windows).collect();
+    let quads = held.iter().map(|h| h.unit != Unit::Word).collect();
+    Ok(Portable { rendered, launches, operands, quads, workspace, counters })
+}
+
+/// What an operand's binding is an array of.
+fn unit_of(variant: &Variant, config: &Config, problem: &Problem, frame: Option<&Frame>, i: usize) -> Unit {
+    if let Some(p) = problem.downcast::<GemmProblem>() {
+        let (layout, dtype) = match i {
+            0 => (&p.a, p.inputs[0]),
+            1 => (&p.b, p.inputs[1]),
+            _ => return Unit::Word,
+        };
+        let whole = GemmProblem::inner(layout) < 2 && GemmProblem::vector(layout, dtype).1 * dtype.bytes() == 16;
+        return match matrix_of(config) {
+            Some(_) => Unit::Parts,
+            None if variant.quads && whole => Unit::Quad,
+            None => Unit::Word,
+        };
+    }
+    let whole = |f: &Frame| {
+        let (array, last) = (&f.arrays[i], f.last());
+        let all = f.piece(i, last, f.lanes, 0) == f.lanes;
+        array.strides[last] == 1 && all && f.lanes * array.dtype.bytes() == 16
+    };
+    if variant.quads && frame.is_some_and(whole) { Unit::Quad } else { Unit::Word }
+}
+
+/// The size of the cooperative matrices that a kernel is made of.
+fn matrix_of(config: &Config) -> Option<i64> {
+    config.iter().find(|(name, _)| *name == "MATRIX").map(|(_, n)| n)
+}
+
+/// What a kernel calls its cooperative matrices, and their elements.
+fn matrix_types(config: &Config, problem: &Problem) -> String {
+    let Some(n) = matrix_of(config) else { return String::new() };
+    let half = problem.operands()[0].dtype == DType::F16;
+    let (enable, part) = if half { ("enable f16;\n", "f16") } else { ("", "f32") };
+    format!(
+        "{enable}enable wgpu_cooperative_matrix;\n\
+         alias Part = {part};\n\
+         alias MatrixA = coop_mat{n}x{n}<{part}, A>;\n\
+         alias MatrixB = coop_mat{n}x{n}<{part}, B>;\n\
+         alias MatrixC = coop_mat{n}x{n}<f32, C>;\n"
+    )
 }
 
 /// Bytes of scratch and number of counters that the launches share.

@@ -1,5 +1,6 @@
 //! The prelude of products: layout class, places of elements, and the epilogue.
 
+use super::access::lane_of;
 use crate::render::expression::{Leaves, expression};
 use kernelsmith_core::ops::gemm::GemmProblem;
 use kernelsmith_core::{DType, Problem};
@@ -29,6 +30,59 @@ pub fn prelude(p: &GemmProblem, problem: &Problem) -> String {
     let mut leaves = Literals { names: problem.expr_operands(), double: p.dtype == DType::F64 };
     let text = expression(problem.expr(), &mut leaves);
     let _ = writeln!(out, "    return {text};\n}}");
+    out
+}
+
+/// For kernels that read A and B by vectors of 16 bytes: `low_a(q)` and `high_a(q)`, the first four elements of a
+/// vector and the next, and how many it has.
+pub fn vectors(p: &GemmProblem) -> String {
+    let mut out = String::new();
+    for (name, dtype) in [("a", p.inputs[0]), ("b", p.inputs[1])] {
+        let each = 16 / dtype.bytes();
+        let _ = writeln!(out, "const {}_EACH: u32 = {each}u;", name.to_uppercase());
+        for (part, from) in [("low", 0), ("high", 4)] {
+            let pair = |w: usize| format!("{dtype}_pair(q[{w}])");
+            let lanes: Vec<String> = match dtype {
+                DType::F16 | DType::BF16 => (from / 2..from / 2 + 2).map(pair).collect(),
+                _ => (from..from + 4).map(|i| lane_of(dtype, "q", i % each)).collect(),
+            };
+            let _ = writeln!(
+                out,
+                "fn {part}_{name}(q: vec4<u32>) -> vec4<Acc> {{ return vec4<Acc>({}); }}",
+                lanes.join(", ")
+            );
+        }
+    }
+    out
+}
+
+/// For kernels of cooperative matrices: what their slices in workgroup memory are arrays of, how four elements
+/// get there, and how two neighbours of D leave.
+pub fn matrices(p: &GemmProblem, by_vectors: bool) -> String {
+    // Metal's matrices are read from single elements.
+    let mut out = String::from(if by_vectors {
+        "const UNIT: u32 = 4u;\nalias Stored = vec4<Part>;\n"
+    } else {
+        "const UNIT: u32 = 1u;\nalias Stored = Part;\n"
+    });
+    for name in ["a", "b"] {
+        let body = if by_vectors {
+            format!("slice_{name}[at / 4u] = v;")
+        } else {
+            let one = |(i, c): (usize, char)| format!("slice_{name}[at + {i}u] = v.{c};");
+            "xyzw".chars().enumerate().map(one).collect::<Vec<_>>().join(" ")
+        };
+        let _ = writeln!(out, "fn keep_{name}(at: u32, v: vec4<Part>) {{ {body} }}");
+    }
+    let each = "store_d(at, y); store_d(next, z);";
+    let body = if p.dtype.bytes() == 2 {
+        format!(
+            "if (next != at + 1 || (at & 1) != 0) {{ {each} return; }}\n    put_word_d(at >> 1u, bits_d(y) | (bits_d(z) << 16u));"
+        )
+    } else {
+        each.to_string()
+    };
+    let _ = writeln!(out, "fn store_pair(at: i32, next: i32, y: Acc, z: Acc) {{\n    {body}\n}}");
     out
 }
 

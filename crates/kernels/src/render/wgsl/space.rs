@@ -1,6 +1,6 @@
 //! The prelude of ops over an index space: its constants, a place in it, and the expressions.
 
-use super::access;
+use super::access::{self, Held, Unit};
 use crate::frame::{Frame, Function};
 use kernelsmith_core::{DType, Operand};
 use std::fmt::Write as _;
@@ -113,6 +113,69 @@ fn along_last(out: &mut String, f: &Frame, operands: &[Operand]) {
         }
     }
     out.push_str("    return p;\n}\n");
+}
+
+/// For kernels that move vectors: `LANES` neighbours along the last dimension at once. A place is the first of
+/// them, `expr_lanes(p)` the values, `store_lanes(p, y)` their way out; for a reduction `fold_lanes(s, p, at)`
+/// takes them into a state, `at` being the first one's number.
+pub fn vectors(f: &Frame, operands: &[Operand], held: &[Held]) -> String {
+    let (lanes, last) = (f.lanes, f.last());
+    let mut out = format!("const LANES: u32 = {lanes}u;\n");
+    for function in f.functions.iter().filter(|f| !f.takes_value) {
+        let names: Vec<String> = function.inputs.iter().map(|i| format!(", x{i}: Acc")).collect();
+        let _ = writeln!(out, "fn {}_lane(p: Place, by: u32{}) -> Acc {{", function.name, names.concat());
+        for d in &function.indices {
+            let by = if *d == last { " + by" } else { "" };
+            let _ = writeln!(out, "    let i{d} = Acc(p.at[{d}]{by});");
+        }
+        let _ = writeln!(out, "    return {};\n}}", function.body);
+        let _ = writeln!(out, "fn {}_lanes(p: Place) -> array<Acc, LANES> {{", function.name);
+        for i in &function.inputs {
+            let name = &operands[*i].name;
+            let _ = if held[*i].unit == Unit::Quad {
+                writeln!(out, "    let q{i} = quad_{name}(p.offset[{i}] / {lanes});")
+            } else {
+                writeln!(out, "    let x{i} = load_{name}(p.offset[{i}]);")
+            };
+        }
+        let _ = writeln!(out, "    return array<Acc, LANES>(");
+        for lane in 0..lanes {
+            let value = |i: &usize| {
+                if held[*i].unit != Unit::Quad {
+                    return format!(", x{i}");
+                }
+                format!(", {}", access::lane_of(operands[*i].dtype, &format!("q{i}"), lane))
+            };
+            let values: Vec<String> = function.inputs.iter().map(value).collect();
+            let _ = writeln!(out, "        {}_lane(p, {lane}u{}),", function.name, values.concat());
+        }
+        out.push_str("    );\n}\n");
+    }
+    let output = &operands[f.out];
+    if held[f.out].unit == Unit::Quad {
+        let _ = writeln!(out, "fn store_lanes(p: Place, y: array<Acc, LANES>) {{");
+        let each = lanes / 4;
+        let bits = 32 / each;
+        let word = |w: usize| {
+            let part = |j: usize| {
+                let bits_of = access::encoded(output.dtype, &format!("y[{}]", w * each + j), false);
+                if j == 0 { bits_of } else { format!("({bits_of} << {}u)", bits * j) }
+            };
+            (0..each).map(part).collect::<Vec<_>>().join(" | ")
+        };
+        let words: Vec<String> = (0..4).map(word).collect();
+        let (name, at) = (&output.name, f.out);
+        let _ = writeln!(out, "    put_quad_{name}(p.offset[{at}] / {lanes}, vec4<u32>({}));\n}}", words.join(", "));
+    }
+    if f.named.iter().any(|(name, _)| *name == "POST_IS_VALUE") {
+        out.push_str("fn fold_lanes(start: State, p: Place, at: u32) -> State {\n    let y = expr_lanes(p);\n");
+        out.push_str("    var s = start;\n");
+        for lane in 0..lanes {
+            let _ = writeln!(out, "    s = merged(s, State(y[{lane}], at + {lane}u));");
+        }
+        out.push_str("    return s;\n}\n");
+    }
+    out
 }
 
 fn expression(function: &Function, operands: &[Operand]) -> String {
