@@ -118,7 +118,8 @@ impl BenchSession {
         self.state = None;
         let need = 2 * work.buffer_bytes();
         let total = self.device.facts().memory_bytes.max(0) as usize;
-        if need > total {
+        // 0 is unknown: what does not fit is then refused when it is allocated.
+        if total > 0 && need > total {
             return Err(DeviceError::OutOfMemory {
                 device: self.device.id().to_string(),
                 requested: need,

@@ -1,6 +1,7 @@
 //! Random problems on which the gate must find nothing: every kernel that ships, vendors' among them.
 
-use crate::gate::Fixture;
+use crate::evidence::Verdict;
+use crate::gate::{Fixture, Outcome, is_fair};
 use kernelsmith_core::Problem;
 use kernelsmith_core::inputs::{Inputs, hash};
 use kernelsmith_core::ops::OracleBudget;
@@ -164,6 +165,8 @@ const OPS: [&str; 6] = ["gemm", "map", "reduce", "row", "gather", "scatter_add"]
 ///
 /// # Errors
 /// A device that does not give memory, a manifest that does not evaluate.
+///
+/// A candidate whose launch fails ends the batch, with its name in the last alarm.
 pub fn batch(
     device: &Device,
     catalogue: &Catalogue,
@@ -189,13 +192,20 @@ pub fn batch(
                 Err(error) => out.alarms.push(format!("{op} {candidate} on {problem}: {error}")),
             }
         }
-        for family in Inputs::ALL {
+        for family in Inputs::ALL.into_iter().filter(|f| is_fair(device, &problem, *f)) {
             let fixture = Fixture::new(device, &problem, family, OracleBudget::default(), d.below(2) == 0)?;
             for executable in &executables {
-                let outcome = fixture.check(device, executable);
-                out.checks += outcome.checks;
-                if let (true, Some(detail)) = (outcome.verdict != crate::evidence::Verdict::Ok, outcome.detail) {
-                    out.alarms.push(format!("{op} {}: {}: {detail}", executable.candidate(), outcome.verdict.name()));
+                let Outcome { verdict, detail, checks, .. } = fixture.check(device, executable);
+                out.checks += checks;
+                if verdict == Verdict::Ok {
+                    continue;
+                }
+                let (name, detail) = (executable.candidate(), detail.unwrap_or_default());
+                out.alarms
+                    .push(format!("{op} {name} on {problem} with {family:?} inputs: {}: {detail}", verdict.name()));
+                // A device that failed may answer nothing any more: what is known so far must not be lost.
+                if verdict == Verdict::Launch {
+                    return Ok(out);
                 }
             }
         }

@@ -192,13 +192,20 @@ pub fn clean(
     let one = |worker: &mut Untimed, (seed, count): &(u64, usize)| {
         let (device, op) = (command.device.clone(), op.map(str::to_string));
         match worker.ask(&Request::Clean { device, op, seed: *seed, count: *count }, 5 * LIMIT) {
-            Ok(Answer::Cleaned { result }) => Ok(result),
+            Ok(Answer::Cleaned { result }) => {
+                // A kernel that failed may have taken the device with it.
+                if !result.alarms.is_empty() {
+                    worker.retire();
+                }
+                Ok(result)
+            }
             Ok(other) => Err(WorkerError::Answer(format!("{other:?}"))),
-            Err(error @ (WorkerError::Died(_) | WorkerError::Timeout(_))) => {
+            Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => Err(error),
+            Err(error) => {
+                worker.retire();
                 let alarm = format!("the problems of seed {seed}: {error}");
                 Ok(Cleaned { problems: *count, checks: 0, alarms: vec![alarm] })
             }
-            Err(error) => Err(error),
         }
     };
     let mut out = Cleaned::default();
