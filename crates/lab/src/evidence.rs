@@ -80,6 +80,9 @@ pub struct TimerRecord {
     pub checks: Vec<(i64, f64)>,
     /// Time of an empty launch in a graph, µs.
     pub empty_us: f64,
+    /// Whether a CUDA context kept an adapter's clock up.
+    #[serde(default)]
+    pub clock_held: bool,
 }
 
 /// A variant that was not tried on a problem, and why.
@@ -203,6 +206,9 @@ pub struct GateRecord {
     pub checks: usize,
     /// Edge cases that the variant does not claim.
     pub skipped: usize,
+    /// Time that it took.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// A paired, interleaved race in one timing mode.
@@ -228,6 +234,9 @@ pub struct RaceRecord {
     /// Why the race was not finished, if it was not.
     #[serde(default)]
     pub error: Option<String>,
+    /// Time that it took, with what surrounds the samples.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

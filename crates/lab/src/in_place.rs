@@ -209,6 +209,7 @@ pub fn tune(
         telemetry: Default::default(),
         disqualified: Vec::new(),
         error: None,
+        seconds: 0.0,
     };
     lab.writer.append(&Record::Race(race.clone()))?;
     Ok(Finished { swaps, race, ratio })

@@ -1,6 +1,7 @@
 //! The lab: proves candidates right, times them beside the vendor's library, keeps the evidence.
 #![forbid(unsafe_code)]
 
+mod awake;
 pub mod bench_session;
 pub mod client;
 pub mod compare;

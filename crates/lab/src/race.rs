@@ -12,7 +12,7 @@ use crate::worker::death;
 use kernelsmith_core::Problem;
 use kernelsmith_device::Device;
 use kernelsmith_kernels::Candidate;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time of one race at most.
 pub const LONGEST: Duration = Duration::from_secs(4);
@@ -56,6 +56,7 @@ pub fn gate_one(
 ) -> Result<GateRecord, WorkerError> {
     let request =
         Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
+    let start = Instant::now();
     let mut record = GateRecord {
         op: problem.op().to_string(),
         problem: problem.text(),
@@ -65,8 +66,11 @@ pub fn gate_one(
         max_error_over_bound: 0.0,
         checks: 0,
         skipped: 0,
+        seconds: 0.0,
     };
-    Ok(match worker.ask(&request, limit) {
+    let answer = worker.ask(&request, limit);
+    record.seconds = start.elapsed().as_secs_f64();
+    Ok(match answer {
         Ok(Answer::Gated { verdict, detail, max_error_over_bound, checks, skipped }) => {
             if verdict == Verdict::Launch {
                 worker.retire();
@@ -189,8 +193,12 @@ pub fn race(
         telemetry: TelemetryRecord::default(),
         disqualified: Vec::new(),
         error: None,
+        seconds: 0.0,
     };
-    let raced = match worker.ask(&request, Duration::from_secs(120) + budget) {
+    let start = Instant::now();
+    let answer = worker.ask(&request, Duration::from_secs(120) + budget);
+    record.seconds = start.elapsed().as_secs_f64();
+    let raced = match answer {
         Ok(Answer::Raced { result }) => result,
         Ok(other) => return Err(WorkerError::Answer(format!("{other:?}"))),
         Err(error @ (WorkerError::Start(_) | WorkerError::Stopped)) => return Err(error),

@@ -219,6 +219,7 @@ mod tests {
             telemetry: TelemetryRecord::default(),
             disqualified: Vec::new(),
             error: None,
+            seconds: 0.0,
         }
     }
 

@@ -5,15 +5,19 @@
 //! that, or one sample covers only part of the rotation, the cache is flushed before each sample and
 //! no set repeats within it. *Hot*: one set.
 
+use crate::awake::held_awake;
 use crate::evidence::{TelemetryRecord, TimerRecord};
 use crate::secret;
 use crate::work::Work;
 use kernelsmith_core::inputs::Inputs;
 use kernelsmith_core::ops::OracleBudget;
+use kernelsmith_core::reference::Reference;
 use kernelsmith_core::{HostArray, Operand, Problem};
 use kernelsmith_device::{Buffer, Device, DeviceError, DeviceId, Executable, Graph, Queue};
 use kernelsmith_kernels::facts::Target;
 use kernelsmith_kernels::{Candidate, Catalogue, Config, manifest};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Cold or hot.
@@ -62,6 +66,10 @@ pub struct Sets {
     operands: Vec<Vec<Vec<Buffer>>>,
     /// Set → step → seeds of the input operands (0 where an operand is the step before's output).
     seeds: Vec<Vec<Vec<u64>>>,
+    /// What the output of a set must be, once it was asked for: inputs stay as they are.
+    references: Vec<OnceLock<Reference>>,
+    /// Elements of those.
+    kept: AtomicUsize,
     work: Work,
     pub bytes: usize,
     /// Whether the sets together are twice the cache.
@@ -99,7 +107,18 @@ impl Sets {
         let rotates = bytes >= goal;
         // Rotation has done most of it already: where memory is short, once the cache will do.
         let flush_bytes = if rotates { goal.min((goal / 2).max(MOST_BYTES.saturating_sub(bytes))) } else { goal };
-        Ok(Sets { operands, seeds, work: work.clone(), bytes, rotates, flush: OnceLock::new(), flush_bytes })
+        let references = (0..count).map(|_| OnceLock::new()).collect();
+        Ok(Sets {
+            operands,
+            seeds,
+            references,
+            kept: AtomicUsize::new(0),
+            work: work.clone(),
+            bytes,
+            rotates,
+            flush: OnceLock::new(),
+            flush_bytes,
+        })
     }
 
     /// Overwrites the cache.
@@ -194,23 +213,40 @@ impl Sets {
         (0..launches.min(fit).max(1)).map(|_| device.alloc(bytes)).collect()
     }
 
+    /// Keeps what a set's output must be, while there is room and it follows from the set alone.
+    fn keep(&self, set: usize, reference: Reference) -> Cow<'_, Reference> {
+        let elements = reference.positions.len();
+        if self.work.is_chain() || self.kept.fetch_add(elements, Ordering::Relaxed) + elements > MOST_KEPT {
+            return Cow::Owned(reference);
+        }
+        Cow::Borrowed(self.references[set].get_or_init(|| reference))
+    }
+
     /// Checks what timed launches left in one set's outputs, each step on what it really read.
     /// `last` is where the last step's output went, if not to the set's own.
     pub fn check(&self, queue: &Queue, set: usize, last: Option<&Buffer>) -> Result<Result<(), String>, DeviceError> {
         let budget = OracleBudget { full_flops: 2e8, samples: 1024 };
         let mut carried: Option<HostArray> = None;
         for (s, problem) in self.work.steps().iter().enumerate() {
-            let mut arrays: Vec<HostArray> = problem
-                .inputs()
-                .iter()
-                .zip(&self.seeds[set][s])
-                .map(|(o, seed)| o.fill(Inputs::Normal, *seed))
-                .collect();
-            if let Some(previous) = carried.take() {
-                arrays[0] = previous;
-            }
-            let refs: Vec<&HostArray> = arrays.iter().collect();
-            let reference = problem.reference(&refs, Inputs::Normal, budget);
+            let made = |previous: Option<HostArray>| {
+                let mut arrays: Vec<HostArray> = problem
+                    .inputs()
+                    .iter()
+                    .zip(&self.seeds[set][s])
+                    .map(|(o, seed)| o.fill(Inputs::Normal, *seed))
+                    .collect();
+                if let Some(previous) = previous {
+                    arrays[0] = previous;
+                }
+                let refs: Vec<&HostArray> = arrays.iter().collect();
+                problem.reference(&refs, Inputs::Normal, budget)
+            };
+            // A race asks for the same again and again, and the oracle takes far longer than a launch.
+            let kept = self.references[set].get();
+            let reference = match kept {
+                Some(reference) => Cow::Borrowed(reference),
+                None => self.keep(set, made(carried.take())),
+            };
             let output = problem.output();
             let mut got = HostArray::zeros(output.dtype, output.layout.span());
             let own = self.operands[set][s].last();
@@ -294,6 +330,9 @@ pub struct Bench {
 fn on_cores(device: &Device) -> bool {
     device.id() == DeviceId::Cpu || device.facts().adapter.software
 }
+
+/// Elements of outputs that are kept with what they must be, 24 bytes each.
+const MOST_KEPT: usize = 1 << 23;
 
 /// Length of a timed sample that is aimed at, µs.
 fn target_us(device: &Device) -> f64 {
@@ -418,8 +457,10 @@ impl Bench {
 /// A timer that has passed its self-test.
 pub struct Timer {
     device: Device,
-    /// Keeps a GPU busy while the sample's commands are queued behind it.
+    /// Keeps a GPU busy while the sample's commands are queued behind it, where they go off one by one.
     blocker: Option<Graph>,
+    /// What holds an adapter's clock.
+    awake: Option<Device>,
     pub record: TimerRecord,
 }
 
@@ -472,6 +513,9 @@ fn spin() {
 /// One step of a round: each needs the one before it.
 const STEP: &str = "x = (x ^ (x >> 15u)) * 1664525u + i; ";
 
+/// What an adapter's stamps and a launch may take, µs: an H200 through Vulkan takes 7.
+const MOST_OVERHEAD_US: f64 = 10.0;
+
 /// Rounds of the two spins that a round's time is taken from.
 const ROUNDS: [i64; 2] = [4_000, 20_000];
 
@@ -481,14 +525,15 @@ impl Timer {
     /// # Errors
     /// [`TimerError::SelfTest`] where a known duration is not measured as what it is.
     pub fn new(device: &Device) -> Result<Self, TimerError> {
-        let mut timer = Timer { device: device.clone(), blocker: None, record: TimerRecord::default() };
+        let mut timer = Timer { awake: held_awake(device), ..Timer::without_self_test(device) };
+        timer.record.clock_held = timer.awake.is_some();
         timer.self_test()?;
         Ok(timer)
     }
 
     /// A timer whose times nobody publishes: for attacks on it, on a machine that may be busy.
     pub(crate) fn without_self_test(device: &Device) -> Self {
-        Timer { device: device.clone(), blocker: None, record: TimerRecord::default() }
+        Timer { device: device.clone(), blocker: None, awake: None, record: TimerRecord::default() }
     }
 
     /// The queue that is timed.
@@ -578,6 +623,10 @@ args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = 
         let queue = self.device.queue();
         if let Some(blocker) = &self.blocker {
             queue.replay(blocker)?;
+        } else if self.device.facts().target == Target::Wgsl {
+            // A time stamp there need not wait for what was submitted before it, and a launch does: what
+            // fills left to do would be counted. Both stamps and the launches go off together.
+            queue.synchronize()?;
         }
         let start = queue.record()?;
         queue.replay(graph)?;
@@ -597,7 +646,7 @@ args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = 
         let counts = self.device.facts().target == Target::Wgsl;
         let (short, long) = if slow { (1_000_000, 3_000_000) } else { (60_000, 260_000) };
         let mut round_ns = if counts { Some(self.round_ns()?) } else { None };
-        if !slow {
+        if !slow && !counts {
             self.blocker = Some(self.busy(30_000, 1, round_ns)?);
         }
         self.record.empty_us = self.median_of(&self.busy(0, 16, round_ns)?, 9)? / 16.0;
@@ -617,7 +666,10 @@ args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = 
             let error = (us[1] - us[0]) / want - 1.0;
             let single = us[0] / (short as f64 / 1e3) - 1.0;
             let four = us[2] / (4.0 * short as f64 / 1e3) - 1.0;
-            if error.abs() < 0.03 && (-0.01..0.12).contains(&single) && (-0.01..0.12).contains(&four) {
+            // Stamps, barriers and launches take their time, an adapter's more than CUDA's: it counts against
+            // everyone alike.
+            let most = if counts { (MOST_OVERHEAD_US * 1e3 / short as f64).max(0.12) } else { 0.12 };
+            if error.abs() < 0.03 && (-0.01..most).contains(&single) && (-0.01..0.12).contains(&four) {
                 return Ok(());
             }
             reason = format!(
@@ -727,7 +779,7 @@ mod tests {
     fn a_cold_rotation_holds_as_many_launches_as_sets() {
         let device = cpu();
         // The self-test may fail on a busy machine, and is not what is tested here.
-        let timer = Timer { device: device.clone(), blocker: None, record: TimerRecord::default() };
+        let timer = Timer::without_self_test(&device);
         let problem = Problem::parse("gemm", "m=64,n=64,k=64,dtype=f32").unwrap();
         let catalogue = Catalogue::builtin().unwrap();
         let variant = catalogue.variant("gemm", Target::Cpu, "gemm_crate").unwrap();
@@ -747,7 +799,7 @@ mod tests {
     #[test]
     fn every_launch_of_a_hot_sample_must_be_right() {
         let device = cpu();
-        let timer = Timer { device: device.clone(), blocker: None, record: TimerRecord::default() };
+        let timer = Timer::without_self_test(&device);
         let problem = Problem::parse("gemm", "m=8,n=8,k=8,dtype=f32").unwrap();
         let text = "[[variant]]\nname = \"once\"\nabout = \"x\"\ntarget = \"cpu\"\nsource = \"fault_skips_repeats\"\n";
         let catalogue = Catalogue::builtin().unwrap().with(manifest::parse("gemm", "m", text, &|_| None).unwrap());

@@ -77,6 +77,7 @@ fn figure_records(figure: &Figure) -> Vec<Record> {
         telemetry: TelemetryRecord::default(),
         disqualified: Vec::new(),
         error: None,
+        seconds: 0.0,
     };
     let ratio = 12.0 / figure.us;
     let result = ResultRecord {

@@ -52,7 +52,11 @@ fn session(seed: usize) -> Session {
         git_dirty: Some(true),
         git_branch: Some("main".into()),
         host: "h200-04".into(),
-        timer: TimerRecord { checks: vec![(1_000, 1.02), (10_000, 10.03), (1_000_000, 1000.4)], empty_us: 1.87 },
+        timer: TimerRecord {
+            checks: vec![(1_000, 1.02), (10_000, 10.03), (1_000_000, 1000.4)],
+            empty_us: 1.87,
+            clock_held: false,
+        },
         spec: "qwen2.5-decode".into(),
         budget_s: 60.0,
         seed: seed as u64,
@@ -133,6 +137,7 @@ fn problem_records(
             max_error_over_bound: 0.231,
             checks: 84,
             skipped: 3,
+            seconds: 0.0,
         }));
     }
     for mode in ["cold", "hot"] {
@@ -193,6 +198,7 @@ fn mode_records(
         telemetry: telemetry(i),
         disqualified: Vec::new(),
         error: None,
+        seconds: 0.0,
     }));
     let ratio = best.zip(baseline_us).map(|((_, us), baseline)| baseline / us);
     let verdict = match (best, ratio) {

@@ -147,6 +147,7 @@ fn missing_pieces_are_dashes() {
         telemetry: TelemetryRecord::default(),
         disqualified: Vec::new(),
         error: None,
+        seconds: 0.0,
     };
     let mut odd = bare_result("m=2");
     (odd.ratio, odd.ratio_low, odd.us) = (Some(f64::NAN), Some(0.0), Some(f64::INFINITY));
