@@ -1,9 +1,9 @@
 //! The gate's own test: faults put into the kernels that ship, of which the gate must find every one,
 //! random problems on which it must find none, and attacks on the timer that must be named.
 //!
-//! A fault on CUDA is a change of the source's *text*: compiled and launched like any kernel. On the
-//! CPU kernels are compiled with the program: there a fault is a *call* of the real kernel that makes
-//! its result wrong as a bug would (`crates/device/src/cpu/faulted`).
+//! A fault on a GPU is a change of the source's *text*: compiled and launched like any kernel. On the CPU
+//! kernels are compiled with the program: there a fault is a *call* of the real kernel that makes its
+//! result wrong as a bug would (`crates/device/src/cpu/faulted`).
 
 pub mod attack;
 pub mod call;
@@ -133,9 +133,7 @@ impl fmt::Display for Fault {
 pub fn faults(facts: &DeviceFacts, op: Option<&str>) -> Result<Vec<Fault>, FaultError> {
     let mut faults = match facts.target {
         Target::Cpu => call::faults(facts)?,
-        Target::Cuda => text::faults(),
-        // No fault has been written for a WGSL kernel yet: the command says that there is nothing.
-        Target::Wgsl => Vec::new(),
+        Target::Cuda | Target::Wgsl => text::faults(facts.target),
     };
     faults.retain(|f| op.is_none_or(|op| f.op == op));
     Ok(faults)
