@@ -2,6 +2,9 @@
 //! HLSL for DX12. Nothing runs here. SPIR-V is validated where `spirv-val` is installed, which
 //! `KERNELSMITH_REQUIRE_SPIRV_VAL` makes a must.
 
+#[path = "portable/snapshots.rs"]
+mod snapshots;
+
 use kernelsmith_core::Problem;
 use kernelsmith_kernels::facts::Adapter;
 use kernelsmith_kernels::render::wgsl::wgsl;
