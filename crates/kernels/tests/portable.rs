@@ -149,3 +149,18 @@ fn every_variant_becomes_msl_and_hlsl() {
         assert!(text.contains("numthreads"), "{what}");
     });
 }
+
+/// lavapipe compiled a kernel anew for every launch whose loops a uniform bounds.
+#[test]
+fn a_software_adapter_has_no_uniform_to_compile_in() {
+    let (catalogue, mut facts) = (Catalogue::builtin().unwrap(), facts());
+    let problem = Problem::parse("gemm", "m=64,n=64,k=64,dtype=f32").unwrap();
+    let variant = catalogue.variant("gemm", Target::Wgsl, "naive").unwrap();
+    for (software, space) in [(false, "var<uniform> args"), (true, "var<storage, read> args")] {
+        facts.adapter.software = software;
+        let config = variant.fallback(&problem, &facts).unwrap().unwrap();
+        let source = wgsl(&catalogue, &variant, &config, &problem, &facts).unwrap().rendered.source;
+        assert!(source.contains(space), "software: {software}");
+        parsed(&source, space);
+    }
+}

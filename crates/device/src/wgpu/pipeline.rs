@@ -116,7 +116,8 @@ impl WgpuDevice {
         let operands = problem.operands();
         let windows: usize = portable.operands.iter().map(|w| w.count).sum();
         let storage = windows + usize::from(portable.workspace > 0) + usize::from(portable.counters > 0);
-        let most = self.limits.max_storage_buffers_per_shader_stage as usize;
+        let arguments = usize::from(self.facts.adapter.software);
+        let most = self.limits.max_storage_buffers_per_shader_stage as usize - arguments;
         if storage > most {
             let reason = format!("it binds {storage} buffers on {problem}, {} allows {most}", self.name);
             return Err(DeviceError::NotOffered { what: name, reason });
@@ -193,6 +194,8 @@ impl WgpuDevice {
                         // All alike: two operands may be parts of one buffer, which cannot be bound for
                         // reading and for writing at once.
                         BufferBindingType::Storage { read_only: false }
+                    } else if self.facts.adapter.software {
+                        BufferBindingType::Storage { read_only: true }
                     } else {
                         BufferBindingType::Uniform
                     },
@@ -286,7 +289,7 @@ impl WgpuDevice {
                 let uniform = self.device.create_buffer(&::wgpu::BufferDescriptor {
                     label: None,
                     size: arguments.len() as u64,
-                    usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+                    usage: BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_DST,
                     mapped_at_creation: false,
                 });
                 self.queue.write_buffer(&uniform, 0, &arguments);
@@ -324,7 +327,8 @@ impl WgpuDevice {
             match pipelines.made.get(&key) {
                 Some(made) => made.clone(),
                 None => {
-                    let made = Arc::new(self.compile(FILL, "fill", 1, pipelines.driver.as_ref())?);
+                    let source = FILL.replace("SPACE", wgsl::arguments_space(self.facts.adapter.software));
+                    let made = Arc::new(self.compile(&source, "fill", 1, pipelines.driver.as_ref())?);
                     pipelines.made.insert(key, made.clone());
                     made
                 }
@@ -345,7 +349,7 @@ impl WgpuDevice {
                 let uniform = self.device.create_buffer(&::wgpu::BufferDescriptor {
                     label: None,
                     size: 16,
-                    usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+                    usage: BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_DST,
                     mapped_at_creation: false,
                 });
                 self.queue.write_buffer(&uniform, 0, bytemuck::cast_slice(&arguments));
@@ -375,7 +379,7 @@ impl WgpuDevice {
 const FILL: &str = "
 struct Arguments { from_word: u32, to_word: u32, word: u32, unused: u32 }
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
-@group(0) @binding(1) var<uniform> args: Arguments;
+@group(0) @binding(1) var<SPACE> args: Arguments;
 @compute @workgroup_size(256)
 fn fill(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     for (var i = args.from_word + id.x; i < args.to_word; i += groups.x * 256u) { data[i] = args.word; }
