@@ -214,6 +214,13 @@ impl Variant {
         Ok(None)
     }
 
+    /// Whether the device has what the variant needs on any problem.
+    pub fn is_offered(&self, facts: &DeviceFacts) -> bool {
+        let mut scope = Scope::default();
+        scope.set("device", &facts.variable());
+        self.first_false(&self.requires, &scope).is_ok_and(|lacking| lacking.is_none())
+    }
+
     /// Why the variant cannot take the problem in `scope`, if it cannot.
     pub fn refusal(&self, scope: &Scope) -> Result<Option<String>, CatalogueError> {
         if let Some(clause) = self.first_false(&self.requires, scope)? {

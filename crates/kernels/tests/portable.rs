@@ -2,6 +2,9 @@
 //! HLSL for DX12. Nothing runs here. SPIR-V is validated where `spirv-val` is installed, which
 //! `KERNELSMITH_REQUIRE_SPIRV_VAL` makes a must.
 
+#[path = "portable/snapshots.rs"]
+mod snapshots;
+
 use kernelsmith_core::Problem;
 use kernelsmith_kernels::facts::Adapter;
 use kernelsmith_kernels::render::wgsl::wgsl;
@@ -173,4 +176,19 @@ fn every_variant_becomes_hlsl() {
             .unwrap_or_else(|e| panic!("{what} as HLSL: {e}"));
         assert!(text.contains("numthreads"), "{what}");
     });
+}
+
+/// lavapipe compiled a kernel anew for every launch whose loops a uniform bounds.
+#[test]
+fn a_software_adapter_has_no_uniform_to_compile_in() {
+    let (catalogue, mut facts) = (Catalogue::builtin().unwrap(), facts("vulkan"));
+    let problem = Problem::parse("gemm", "m=64,n=64,k=64,dtype=f32").unwrap();
+    let variant = catalogue.variant("gemm", Target::Wgsl, "naive").unwrap();
+    for (software, space) in [(false, "var<uniform> args"), (true, "var<storage, read> args")] {
+        facts.adapter.software = software;
+        let config = variant.fallback(&problem, &facts).unwrap().unwrap();
+        let source = wgsl(&catalogue, &variant, &config, &problem, &facts).unwrap().rendered.source;
+        assert!(source.contains(space), "software: {software}");
+        parsed(&source, space);
+    }
 }

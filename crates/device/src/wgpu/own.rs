@@ -6,6 +6,7 @@ use super::record::Bound;
 use crate::error::{DeviceError, Result};
 use ::wgpu::BufferUsages;
 use kernelsmith_kernels::catalogue::builtin_file;
+use kernelsmith_kernels::render::wgsl;
 use std::sync::Arc;
 
 impl WgpuDevice {
@@ -14,7 +15,7 @@ impl WgpuDevice {
         if words == 0 {
             return Ok(());
         }
-        let pipeline = self.made("fill", FILL, "fill", 1)?;
+        let pipeline = self.own_pipeline("fill", FILL)?;
         let (buffer, offset) = self.place(address)?;
         let align = u64::from(self.limits.min_storage_buffer_offset_alignment);
         // A piece a binding, each starting at an aligned offset.
@@ -57,13 +58,19 @@ impl WgpuDevice {
         let mut look = || {
             self.upload(address, bytemuck::cast_slice(&words))?;
             let (buffer, offset) = self.place(address)?;
-            let pipeline = self.made(name, source, name, 1)?;
+            let pipeline = self.own_pipeline(name, source)?;
             self.dispatch(&[self.own(&pipeline, &buffer, offset..offset + 16, [0; 4], groups)?])?;
             self.download(address, bytemuck::cast_slice_mut(&mut words))
         };
         let looked = look();
         self.free(address);
         looked.map(|()| words)
+    }
+
+    /// The pipeline of an own kernel, whose name is its entry's.
+    fn own_pipeline(&self, name: &str, source: &str) -> Result<Arc<Pipeline>> {
+        let space = wgsl::arguments_space(self.facts.adapter.software);
+        self.made(name, &source.replace("<uniform>", &format!("<{space}>")), name, 1)
     }
 
     fn place(&self, address: u64) -> Result<(::wgpu::Buffer, u64)> {
@@ -87,7 +94,7 @@ impl WgpuDevice {
             let uniform = self.device.create_buffer(&::wgpu::BufferDescriptor {
                 label: None,
                 size: 16,
-                usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+                usage: BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
             self.queue.write_buffer(&uniform, 0, bytemuck::cast_slice(&arguments));

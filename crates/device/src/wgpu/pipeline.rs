@@ -117,7 +117,8 @@ impl WgpuDevice {
         let operands = problem.operands();
         let windows: usize = portable.operands.iter().map(|w| w.count).sum();
         let storage = windows + usize::from(portable.workspace > 0) + usize::from(portable.counters > 0);
-        let most = self.limits.max_storage_buffers_per_shader_stage as usize;
+        let arguments = usize::from(self.facts.adapter.software);
+        let most = self.limits.max_storage_buffers_per_shader_stage as usize - arguments;
         if storage > most {
             let reason = format!("it binds {storage} buffers on {problem}, {} allows {most}", self.name);
             return Err(DeviceError::NotOffered { what: name, reason });
@@ -199,6 +200,8 @@ impl WgpuDevice {
                         // All alike: two operands may be parts of one buffer, which cannot be bound for
                         // reading and for writing at once.
                         BufferBindingType::Storage { read_only: false }
+                    } else if self.facts.adapter.software {
+                        BufferBindingType::Storage { read_only: true }
                     } else {
                         BufferBindingType::Uniform
                     },
@@ -295,7 +298,7 @@ impl WgpuDevice {
                 let uniform = self.device.create_buffer(&::wgpu::BufferDescriptor {
                     label: None,
                     size: arguments.len() as u64,
-                    usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+                    usage: BufferUsages::UNIFORM | BufferUsages::STORAGE | BufferUsages::COPY_DST,
                     mapped_at_creation: false,
                 });
                 self.queue.write_buffer(&uniform, 0, &arguments);

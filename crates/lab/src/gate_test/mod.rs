@@ -1,9 +1,9 @@
 //! The gate's own test: faults put into the kernels that ship, of which the gate must find every one,
 //! random problems on which it must find none, and attacks on the timer that must be named.
 //!
-//! A fault on CUDA is a change of the source's *text*: compiled and launched like any kernel. On the
-//! CPU kernels are compiled with the program: there a fault is a *call* of the real kernel that makes
-//! its result wrong as a bug would (`crates/device/src/cpu/faulted`).
+//! A fault on a GPU is a change of the source's *text*: compiled and launched like any kernel. On the CPU
+//! kernels are compiled with the program: there a fault is a *call* of the real kernel that makes its
+//! result wrong as a bug would (`crates/device/src/cpu/faulted`).
 
 pub mod attack;
 pub mod call;
@@ -133,11 +133,19 @@ impl fmt::Display for Fault {
 pub fn faults(facts: &DeviceFacts, op: Option<&str>) -> Result<Vec<Fault>, FaultError> {
     let mut faults = match facts.target {
         Target::Cpu => call::faults(facts)?,
-        Target::Cuda => text::faults(),
-        // No fault has been written for a WGSL kernel yet: the command says that there is nothing.
-        Target::Wgsl => Vec::new(),
+        Target::Cuda | Target::Wgsl => text::faults(facts.target),
     };
     faults.retain(|f| op.is_none_or(|op| f.op == op));
+    if facts.target == Target::Wgsl {
+        // Adapters differ: a kernel that one is not offered, or text that is not rendered for it, cannot be tried.
+        let (catalogue, halves) = (Catalogue::builtin()?, facts.adapter.features.iter().any(|f| f == "halves"));
+        faults.retain(|f| {
+            let How::Text(mutation) = &f.how else { return true };
+            let unused = if halves { "include/halves_in_words.wgsl" } else { "include/halves.wgsl" };
+            let offered = catalogue.variant(f.op, facts.target, &f.kernel).is_ok_and(|v| v.is_offered(facts));
+            mutation.file != unused && offered
+        });
+    }
     Ok(faults)
 }
 

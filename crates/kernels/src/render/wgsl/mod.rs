@@ -2,7 +2,7 @@
 //! variant's file.
 //!
 //! Every operand is a storage binding, numbered as in `problem.operands()`; then come scratch and
-//! counters where a launch uses them, and last the uniform `args`. Storage is read in whole words:
+//! counters where a launch uses them, and last `args`. Storage is read in whole words:
 //! `access.rs` says how smaller elements lie in them.
 
 mod access;
@@ -120,7 +120,8 @@ pub fn wgsl(
             writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> counters: array<atomic<u32>>;");
         binding += 1;
     }
-    let _ = writeln!(source, "@group(0) @binding({binding}) var<uniform> args: Arguments;");
+    let space = arguments_space(facts.adapter.software);
+    let _ = writeln!(source, "@group(0) @binding({binding}) var<{space}> args: Arguments;");
     let mut text = String::from("#include \"bits.wgsl\"\n");
     // The driver's own conversions, where it was seen that they round as they must.
     text.push_str(if has("halves") { "#include \"halves.wgsl\"\n" } else { "#include \"halves_in_words.wgsl\"\n" });
@@ -199,6 +200,12 @@ fn matrix_types(config: &Config, problem: &Problem) -> String {
          alias MatrixB = coop_mat{n}x{n}<{part}, B>;\n\
          alias MatrixC = coop_mat{n}x{n}<f32, C>;\n"
     )
+}
+
+/// Where `args` lies. lavapipe puts what a uniform holds into the code wherever it bounds a loop, and so compiles
+/// a kernel anew for every launch: on an adapter of its kind they are storage, which it reads.
+pub fn arguments_space(software: bool) -> &'static str {
+    if software { "storage, read" } else { "uniform" }
 }
 
 /// Bytes of scratch and number of counters that the launches share.

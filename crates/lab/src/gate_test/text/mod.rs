@@ -1,4 +1,4 @@
-//! Faults in the text of CUDA kernels: a piece of a source that ships, and what stands there instead.
+//! Faults in the text of CUDA and WGSL kernels: a piece of a source that ships, and what stands there instead.
 
 mod gemm;
 mod map;
@@ -7,9 +7,10 @@ mod reduce;
 mod row;
 mod split;
 mod tensor_cores;
+mod wgsl;
 
 use super::{Class, Fault, FaultError, How, replaced};
-use kernelsmith_kernels::Catalogue;
+use kernelsmith_kernels::{Catalogue, Target};
 
 /// One change of one file.
 #[derive(Debug)]
@@ -34,10 +35,11 @@ pub struct Mutation {
 pub fn mutations() -> impl Iterator<Item = &'static Mutation> {
     let products = [gemm::MUTATIONS, split::MUTATIONS, tensor_cores::MUTATIONS];
     let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS];
-    products.into_iter().chain(rest).flatten()
+    products.into_iter().chain(rest).flatten().chain(wgsl::mutations())
 }
 
-pub fn faults() -> Vec<Fault> {
+/// The faults of one kind of kernels.
+pub fn faults(target: Target) -> Vec<Fault> {
     let fault = |m: &'static Mutation| Fault {
         op: m.op,
         kernel: m.kernel.to_string(),
@@ -46,10 +48,15 @@ pub fn faults() -> Vec<Fault> {
         problem: m.problem,
         how: How::Text(m),
     };
-    mutations().map(fault).collect()
+    mutations().filter(|m| m.target() == target).map(fault).collect()
 }
 
 impl Mutation {
+    /// The kind of kernels that have it: sources and headers of each are its own.
+    pub fn target(&self) -> Target {
+        if self.file.ends_with(".wgsl") { Target::Wgsl } else { Target::Cuda }
+    }
+
     /// The built-in catalogue with the change in it.
     pub(super) fn catalogue(&self, fault: &str) -> Result<Catalogue, FaultError> {
         let text = replaced(self.file, self.find, self.replace).map_err(|found| FaultError::Text {
