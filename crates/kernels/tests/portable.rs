@@ -187,7 +187,7 @@ fn a_software_adapter_has_no_uniform_to_compile_in() {
     for (software, space) in [(false, "var<uniform> args"), (true, "var<storage, read> args")] {
         facts.adapter.software = software;
         let config = variant.fallback(&problem, &facts).unwrap().unwrap();
-        let source = wgsl(&catalogue, &variant, &config, &problem, &facts).unwrap().rendered.source;
+        let source = wgsl(&catalogue, variant, &config, &problem, &facts).unwrap().rendered.source;
         assert!(source.contains(space), "software: {software}");
         parsed(&source, space);
     }

@@ -27,7 +27,7 @@ fn module((op, variant, problem): (&str, &str, &str)) -> (Module, ModuleInfo) {
     let problem = Problem::parse(op, problem).unwrap();
     let variant = catalogue.variant(op, facts.target, variant).unwrap();
     let config = variant.fallback(&problem, &facts).unwrap().unwrap();
-    let source = wgsl(&catalogue, &variant, &config, &problem, &facts).unwrap().rendered.source;
+    let source = wgsl(&catalogue, variant, &config, &problem, &facts).unwrap().rendered.source;
     let (mut module, _) = parsed(&source, op);
     compact(&mut module, KeepUnused::No);
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();
