@@ -19,13 +19,9 @@ fn step(s: Four, a: vec4<u32>, b: Columns) -> Four {
     return y;
 }
 
-// Vectors of a row of A; past the last row that one again.
-fn row_of_a(z: u32, row: u32, p: u32) -> vec4<u32> {
-    return quad_a(a_at(z, min(row, u32(args.m) - 1u), p) / i32(A_EACH));
-}
-fn column_of_b(z: u32, p: u32, col: u32) -> vec4<u32> {
-    return quad_b(b_at(z, p, min(col, u32(args.n) - 1u)) / i32(B_EACH));
-}
+// The first vector of a row of A, or of a column of B; past the last one that one again.
+fn row_of_a(z: u32, row: u32) -> i32 { return a_at(z, min(row, u32(args.m) - 1u), 0u) / i32(A_EACH); }
+fn column_of_b(z: u32, col: u32) -> i32 { return b_at(z, 0u, min(col, u32(args.n) - 1u)) / i32(B_EACH); }
 
 @compute @workgroup_size(THREADS)
 fn gemm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -33,29 +29,36 @@ fn gemm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32) {
     let m = u32(args.m);
     let n = u32(args.n);
-    let k = u32(args.k);
+    let vectors = args.k / i32(A_EACH);
     for (var z = group.z; z < u32(args.batch); z += groups.z) {
+        // Places before the loops: within them there is one addition a read.
+        let r0 = row_of_a(z, 0u); let r1 = row_of_a(z, 1u); let r2 = row_of_a(z, 2u); let r3 = row_of_a(z, 3u);
+        let r4 = row_of_a(z, 4u); let r5 = row_of_a(z, 5u); let r6 = row_of_a(z, 6u); let r7 = row_of_a(z, 7u);
         for (var col = (group.x * parts + part) * 4u; col < n; col += groups.x * parts * 4u) {
+            let c0 = column_of_b(z, col);
+            let c1 = column_of_b(z, col + 1u);
+            let c2 = column_of_b(z, col + 2u);
+            let c3 = column_of_b(z, col + 3u);
             var s0 = Four(); var s1 = Four(); var s2 = Four(); var s3 = Four();
             var s4 = Four(); var s5 = Four(); var s6 = Four(); var s7 = Four();
-            for (var p = lane * A_EACH; p < k; p += lanes * A_EACH) {
-                let q0 = column_of_b(z, p, col);
-                let q1 = column_of_b(z, p, col + 1u);
-                let q2 = column_of_b(z, p, col + 2u);
-                let q3 = column_of_b(z, p, col + 3u);
+            for (var p = i32(lane); p < vectors; p += i32(lanes)) {
+                let q0 = quad_b(c0 + p);
+                let q1 = quad_b(c1 + p);
+                let q2 = quad_b(c2 + p);
+                let q3 = quad_b(c3 + p);
                 let b = Columns(mat4x4<f32>(low_b(q0), low_b(q1), low_b(q2), low_b(q3)),
                                 mat4x4<f32>(high_b(q0), high_b(q1), high_b(q2), high_b(q3)));
-                s0 = step(s0, row_of_a(z, 0u, p), b);
-                if (MT > 1u) { s1 = step(s1, row_of_a(z, 1u, p), b); }
+                s0 = step(s0, quad_a(r0 + p), b);
+                if (MT > 1u) { s1 = step(s1, quad_a(r1 + p), b); }
                 if (MT > 2u) {
-                    s2 = step(s2, row_of_a(z, 2u, p), b);
-                    s3 = step(s3, row_of_a(z, 3u, p), b);
+                    s2 = step(s2, quad_a(r2 + p), b);
+                    s3 = step(s3, quad_a(r3 + p), b);
                 }
                 if (MT > 4u) {
-                    s4 = step(s4, row_of_a(z, 4u, p), b);
-                    s5 = step(s5, row_of_a(z, 5u, p), b);
-                    s6 = step(s6, row_of_a(z, 6u, p), b);
-                    s7 = step(s7, row_of_a(z, 7u, p), b);
+                    s4 = step(s4, quad_a(r4 + p), b);
+                    s5 = step(s5, quad_a(r5 + p), b);
+                    s6 = step(s6, quad_a(r6 + p), b);
+                    s7 = step(s7, quad_a(r7 + p), b);
                 }
             }
             s0 = subgroupAdd(s0);

@@ -62,8 +62,8 @@ const WHOLE: Mutation = Mutation {
 pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "k_tail_left_out",
-        find: "p < k; p += lanes * A_EACH",
-        replace: "p + lanes * A_EACH <= k; p += lanes * A_EACH",
+        find: "p < vectors; p += i32(lanes)",
+        replace: "p + i32(lanes) <= vectors; p += i32(lanes)",
         ..STREAM
     },
     Mutation {
@@ -100,8 +100,8 @@ pub static MUTATIONS: &[Mutation] = &[
         name: "second_row_is_the_first",
         class: Class::Swap,
         problem: "m=2,n=67,k=136,dtype=f32,layout=nt",
-        find: "s1 = step(s1, row_of_a(z, 1u, p), b);",
-        replace: "s1 = step(s1, row_of_a(z, 0u, p), b);",
+        find: "s1 = step(s1, quad_a(r1 + p), b);",
+        replace: "s1 = step(s1, quad_a(r0 + p), b);",
         ..STREAM
     },
     Mutation {
