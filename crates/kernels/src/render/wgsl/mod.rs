@@ -120,6 +120,7 @@ pub fn wgsl(
             writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> counters: array<atomic<u32>>;");
         binding += 1;
     }
+    source.push_str(&unused_scratch(&launches, workspace, counters));
     let space = arguments_space(facts.adapter.software);
     let _ = writeln!(source, "@group(0) @binding({binding}) var<{space}> args: Arguments;");
     let mut text = String::from("#include \"bits.wgsl\"\n");
@@ -215,6 +216,20 @@ fn scratch(launches: &[Launch]) -> (usize, usize) {
     let bytes = args().filter_map(|a| if let Arg::Workspace(bytes) = a { Some(*bytes) } else { None }).max();
     let count = args().filter_map(|a| if let Arg::Counters(count) = a { Some(*count) } else { None }).max();
     (bytes.unwrap_or(0), count.unwrap_or(0))
+}
+
+/// What a kernel calls its scratch where a config needs none: the names must be there, memory need not.
+fn unused_scratch(launches: &[Launch], workspace: usize, counters: usize) -> String {
+    use crate::geometry::Arg;
+    let has = |is: &dyn Fn(&Arg) -> bool| launches.iter().flat_map(|l| &l.args).any(is);
+    let mut out = String::new();
+    if workspace == 0 && has(&|a| matches!(a, Arg::Workspace(_))) {
+        out.push_str("var<private> workspace: array<Acc, 1>;\n");
+    }
+    if counters == 0 && has(&|a| matches!(a, Arg::Counters(_))) {
+        out.push_str("var<workgroup> counters: array<atomic<u32>, 1>;\n");
+    }
+    out
 }
 
 /// WGSL has no includes: a line that names a header becomes its text, the first time.
