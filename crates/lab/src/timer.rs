@@ -623,7 +623,7 @@ args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = 
         let queue = self.device.queue();
         if let Some(blocker) = &self.blocker {
             queue.replay(blocker)?;
-        } else if self.device.facts().target == Target::Wgsl {
+        } else if self.device.facts().target == Target::Wgsl && !on_cores(&self.device) {
             // A time stamp there need not wait for what was submitted before it, and a launch does: what
             // fills left to do would be counted. Both stamps and the launches go off together.
             queue.synchronize()?;
