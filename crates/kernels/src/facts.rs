@@ -58,8 +58,8 @@ pub struct Adapter {
     pub api: String,
     /// Whether it is a program on the CPU's cores.
     pub software: bool,
-    /// Of `f16`, `f64`, `int64`, `subgroups`, `timestamps`, `matrices`, and `subnormals` where f32 arithmetic
-    /// keeps them.
+    /// Of `f16`, `f64`, `int64`, `subgroups`, `timestamps`, `matrices`, `subnormals` where f32 arithmetic keeps
+    /// them, and `halves` where the driver's conversions to and from f16 round as they must.
     pub features: Vec<String>,
     /// Lanes of a subgroup, at least and at most.
     pub subgroup_min: i64,

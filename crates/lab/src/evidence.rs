@@ -80,7 +80,7 @@ pub struct TimerRecord {
     pub checks: Vec<(i64, f64)>,
     /// Time of an empty launch in a graph, µs.
     pub empty_us: f64,
-    /// Whether a CUDA context kept an adapter's clock up.
+    /// Whether a CUDA context was held while an adapter was timed.
     #[serde(default)]
     pub clock_held: bool,
 }
@@ -206,7 +206,7 @@ pub struct GateRecord {
     pub checks: usize,
     /// Edge cases that the variant does not claim.
     pub skipped: usize,
-    /// Time that it took.
+    /// Time that it took; 0 where it was not taken.
     #[serde(default)]
     pub seconds: f64,
 }
@@ -234,7 +234,7 @@ pub struct RaceRecord {
     /// Why the race was not finished, if it was not.
     #[serde(default)]
     pub error: Option<String>,
-    /// Time that it took, with what surrounds the samples.
+    /// Time that it took, with what surrounds the samples; 0 where it was not taken.
     #[serde(default)]
     pub seconds: f64,
 }

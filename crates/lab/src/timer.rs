@@ -624,8 +624,8 @@ args = [{{ matrix = "a" }}, {{ matrix = "b" }}, {{ matrix = "c" }}, {{ matrix = 
         if let Some(blocker) = &self.blocker {
             queue.replay(blocker)?;
         } else if self.device.facts().target == Target::Wgsl && !on_cores(&self.device) {
-            // A time stamp there need not wait for what was submitted before it, and a launch does: what
-            // fills left to do would be counted. Both stamps and the launches go off together.
+            // Nothing promises that a stamp waits for earlier submissions as a launch does: what fills left
+            // to do must not be counted. Both stamps and the launches go off together.
             queue.synchronize()?;
         }
         let start = queue.record()?;
