@@ -142,6 +142,15 @@ impl Executable {
         &self.source_hash
     }
 
+    /// What a vendor's library says of its algorithm that explains an error beyond the problem's bound.
+    pub fn remark(&self) -> Option<&'static str> {
+        match &self.body {
+            #[cfg(feature = "cuda")]
+            Body::CublasLt(p) => p.remark(),
+            _ => None,
+        }
+    }
+
     /// Registers and other facts from the compiler's log, where there is one.
     pub fn compiler_log(&self) -> &str {
         match &self.body {

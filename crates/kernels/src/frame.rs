@@ -36,6 +36,9 @@ pub struct Frame {
     dialect: Dialect,
     constants: Vec<f64>,
     seeds: Vec<u64>,
+    /// The dimension along which an index says where an array is read or written: anywhere, also where the
+    /// space has size 1.
+    indexed: Option<usize>,
 }
 
 /// The language that expressions are printed in.
@@ -130,6 +133,7 @@ impl Frame {
             let mut frame =
                 Frame::new(p.shape(), p.shape().len() - 1, [&p.x, &p.index, &p.out].into_iter(), arithmetic, dialect);
             frame.set_lanes(lanes([&p.x, &p.out].into_iter(), p.shape().len() - 1));
+            frame.indexed = Some(p.axis);
             if p.axis + 1 < p.shape().len() {
                 frame.lead(frame.out);
             }
@@ -178,7 +182,13 @@ impl Frame {
             dialect,
             constants: Vec::new(),
             seeds: Vec::new(),
+            indexed: None,
         }
+    }
+
+    /// Whether arrays are only ever used at 0 along a dimension, so that their stride along it does not matter.
+    fn stands(&self, dim: usize) -> bool {
+        self.shape[dim] == 1 && self.indexed != Some(dim)
     }
 
     fn set_lanes(&mut self, lanes: usize) {
@@ -189,7 +199,7 @@ impl Frame {
     fn lead(&mut self, array: usize) {
         let last = self.shape.len() - 1;
         let a = &self.arrays[array];
-        let even = |d: usize| self.shape[d] == 1 || a.strides[d].unsigned_abs().is_multiple_of(self.lanes);
+        let even = |d: usize| self.stands(d) || a.strides[d].unsigned_abs().is_multiple_of(self.lanes);
         if a.strides[last] == 1 && (0..last).all(even) {
             self.shift = a.offset % self.lanes;
         }
@@ -222,7 +232,7 @@ impl Frame {
         if a.strides[dim] != 1 {
             return 1;
         }
-        let others = (0..self.shape.len()).filter(|d| *d != dim && self.shape[*d] > 1);
+        let others = (0..self.shape.len()).filter(|d| *d != dim && !self.stands(*d));
         let bits = others.fold(a.offset.wrapping_sub(shift), |bits, d| bits | a.strides[d].unsigned_abs());
         let aligned = if bits == 0 { lanes } else { 1 << bits.trailing_zeros().min(4) };
         aligned.min(lanes).min(16 / a.dtype.bytes())
@@ -374,6 +384,20 @@ mod tests {
         assert_eq!((padded.lanes, padded.shift, piece(&padded, 0), piece(&padded, 1)), (4, 0, 2, 2));
         let mixed = frame("map", "shape=64,expr=x0,x0=u8,out=f32");
         assert_eq!((mixed.lanes, piece(&mixed, 0)), (4, 4));
+    }
+
+    /// A row of 35 halves picked from a table by a single index was read by 16 bytes: where it starts is
+    /// not known, though the space has one row.
+    #[test]
+    fn an_index_reaches_all_rows_of_a_table_though_there_is_one_index() {
+        let piece = |text: &str, op: &str, array| {
+            let f = frame(op, text);
+            f.piece(array, f.last(), f.lanes, f.shift)
+        };
+        assert_eq!(piece("shape=1x35,axis=0,size=300,x=f16,index=i32@0:1:0,out=f16", "gather", 0), 1);
+        assert_eq!(piece("shape=1x36,axis=0,size=300,x=f16,index=i32@0:1:0,out=f16", "gather", 0), 4);
+        assert_eq!(piece("shape=1x40,axis=0,size=300,x=f16,index=i32@0:1:0,out=f16", "gather", 0), 8);
+        assert_eq!(piece("shape=1x35,axis=0,size=300,x=f16,index=i32@0:1:0,out=f16", "scatter_add", 2), 1);
     }
 
     #[test]

@@ -97,8 +97,8 @@ impl BenchSession {
         Ok(BenchSession { device, catalogue, timer, state: None, peers: Vec::new() })
     }
 
-    /// A session whose times nobody publishes: for attacks on the timer.
-    pub(crate) fn under_attack(device: Device, catalogue: Catalogue) -> Self {
+    /// A session whose times nobody publishes: for the gate, and for attacks on the timer.
+    pub(crate) fn untimed(device: Device, catalogue: Catalogue) -> Self {
         let timer = Timer::without_self_test(&device);
         BenchSession { device, catalogue, timer, state: None, peers: Vec::new() }
     }

@@ -85,6 +85,13 @@ pub struct TimerRecord {
     pub clock_held: bool,
 }
 
+impl TimerRecord {
+    /// Whether the self-test ran.
+    pub fn tested(&self) -> bool {
+        !self.checks.is_empty()
+    }
+}
+
 /// A variant that was not tried on a problem, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GapRecord {

@@ -18,6 +18,9 @@ pub enum Request {
     Open {
         device: String,
         kernels: Option<PathBuf>,
+        /// Only for the gate: the timer is not tested, and what would be timed is refused.
+        #[serde(default)]
+        untimed: bool,
     },
     /// Compiles into the cache on disk. Needs no device.
     Compile {

@@ -55,9 +55,11 @@ impl Bare {
 }
 
 fn handle(session: &mut Option<BenchSession>, bare: &mut Bare, request: Request) -> Result<Answer, Failure> {
-    if let Request::Open { device, kernels } = request {
+    if let Request::Open { device, kernels, untimed } = request {
         let device = Device::open(device.parse::<DeviceId>()?)?;
-        let opened = BenchSession::new(device, catalogue(kernels.as_deref())?)?;
+        let catalogue = catalogue(kernels.as_deref())?;
+        let opened =
+            if untimed { BenchSession::untimed(device, catalogue) } else { BenchSession::new(device, catalogue)? };
         let answer = Answer::Opened { facts: opened.device().facts().clone(), timer: opened.timer().record.clone() };
         *session = Some(opened);
         return Ok(answer);
@@ -80,6 +82,9 @@ fn handle(session: &mut Option<BenchSession>, bare: &mut Bare, request: Request)
         return Ok(Answer::Cleaned { result });
     }
     let session = session.as_mut().ok_or("the first request must open a device")?;
+    if matches!(request, Request::Screen { .. } | Request::Race { .. }) && !session.timer().record.tested() {
+        return Err("opened for the gate alone: the timer was not tested".into());
+    }
     Ok(match request {
         Request::Open { .. }
         | Request::Compile { .. }
@@ -155,5 +160,36 @@ pub fn death(reason: &crate::client::WorkerError) -> (Verdict, String) {
             (Verdict::Timeout, format!("no answer within {:.1} s", limit.as_secs_f64()))
         }
         other => (Verdict::Launch, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A busy machine, whose timer cannot be trusted, once failed `smith check`, which times nothing.
+    #[test]
+    fn what_was_opened_for_the_gate_alone_gates_and_does_not_time() {
+        let (op, problem, candidate) = ("gemm".to_string(), "m=3,n=5,k=7,dtype=f32".to_string(), "blocked".to_string());
+        let requests = [
+            Request::Open { device: "cpu".to_string(), kernels: None, untimed: true },
+            Request::Gate { op: op.clone(), problem: problem.clone(), candidate: candidate.clone() },
+            Request::Screen { op, problem, candidate, best_us: None },
+        ];
+        let input = requests.map(|r| serde_json::to_string(&r).unwrap() + "\n").concat();
+        let mut output = Vec::new();
+        serve(input.as_bytes(), &mut output).unwrap();
+        let answers: Vec<Answer> = String::from_utf8(output)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line.strip_prefix(MARK).unwrap()).unwrap())
+            .collect();
+        let [Answer::Opened { timer, .. }, Answer::Gated { verdict, .. }, Answer::Refused { reason }] = &answers[..]
+        else {
+            panic!("{answers:?}");
+        };
+        assert!(!timer.tested());
+        assert_eq!(*verdict, Verdict::Ok);
+        assert!(reason.contains("the timer was not tested"), "{reason}");
     }
 }

@@ -1,6 +1,6 @@
 //! `smith check`.
 
-use super::{Failure, check_fits, open_device, start_worker};
+use super::{Failure, check_fits, open_device, start_gate};
 use crate::Outcome;
 use crate::args::CheckArgs;
 use crate::output::{json_line, line, short, table};
@@ -37,7 +37,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         catalogue.admit(&candidate, &problem, device.facts())?;
         candidates = vec![candidate];
     }
-    let mut worker = start_worker(&device, args.common.kernels.as_deref(), Default::default())?;
+    let mut worker = start_gate(&device, args.common.kernels.as_deref())?;
     // The vendors' own error on this problem, for comparison: the smallest of them.
     let mut vendor_error: Option<f64> = None;
     let mut records = Vec::new();

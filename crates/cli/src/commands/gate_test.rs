@@ -94,7 +94,7 @@ fn object(
         "verdicts": report.faults.iter().map(with_verdict).collect::<Vec<_>>(),
         "attacks": attacks.iter().map(attack).collect::<Vec<_>>(),
         "clean": cleaned.map(|c| json!({"problems": c.problems, "checks": c.checks, "alarms": c.alarms,
-            "seconds": seconds.1})),
+            "declared": c.declared, "seconds": seconds.1})),
         "seconds": seconds.0,
     })
 }
@@ -129,5 +129,6 @@ fn print(device: &str, report: &Report, attacks: &[Attacked], cleaned: Option<&C
         let (problems, checks, alarms) = (c.problems, c.checks, c.alarms.len());
         line(&format!("{problems} random problems, {checks} checks, {alarms} false alarms; {:.0} s", seconds.1));
         c.alarms.iter().for_each(|alarm| line(&format!("false alarm: {alarm}")));
+        c.declared.iter().for_each(|finding| line(&format!("as the vendor declares: {finding}")));
     }
 }

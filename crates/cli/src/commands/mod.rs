@@ -54,6 +54,12 @@ pub fn start_worker(device: &Device, kernels: Option<&Path>, stop: Arc<AtomicBoo
     Ok(Worker::start(worker_command(device, kernels, stop)?)?)
 }
 
+/// Starts a worker process that only gates.
+pub fn start_gate(device: &Device, kernels: Option<&Path>) -> Result<Worker, Failure> {
+    let command = worker_command(device, kernels, Default::default())?;
+    Ok(Worker::start(WorkerCommand { untimed: true, ..command })?)
+}
+
 /// How a worker of this same program is started.
 pub fn worker_command(
     device: &Device,
@@ -62,7 +68,7 @@ pub fn worker_command(
 ) -> Result<WorkerCommand, Failure> {
     let kernels = kernels.map(std::path::absolute).transpose()?;
     let (program, args) = (std::env::current_exe()?, vec!["__worker".to_string()]);
-    Ok(WorkerCommand { program, args, device: device.id().to_string(), kernels, stop })
+    Ok(WorkerCommand { program, args, device: device.id().to_string(), kernels, untimed: false, stop })
 }
 
 /// Starts a worker process of another `smith`.

@@ -5,7 +5,7 @@ use super::gather::{GatherProblem, Movement};
 use super::leaf::Leaf;
 use crate::{DType, Layout};
 
-/// Single elements, primes, tables of one row, every axis, whole rows and single elements; padded
+/// Single elements, primes, tables of one row, a single index into many, every axis, whole rows and single elements; padded
 /// and transposed arrays.
 pub fn edge_cases(base: &GatherProblem) -> Vec<Problem> {
     let mut out = Vec::new();
@@ -40,6 +40,8 @@ pub fn edge_cases(base: &GatherProblem) -> Vec<Problem> {
         push(&[97], 0, 13, rows, &plain);
         push(&[5, 33], 0, 1, rows, &plain);
         push(&[64, 70], 0, 301, rows, &plain);
+        push(&[1, 35], 0, 301, rows, &plain);
+        push(&[4, 1, 35], 1, 40, rows, &plain);
         push(&[31, 129], 1, 17, rows, &plain);
         push(&[3, 11, 7], 1, 40, rows, &plain);
         push(&[1025, 4], 0, 9, rows, &plain);

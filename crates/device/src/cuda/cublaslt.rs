@@ -78,8 +78,17 @@ pub struct CublasLtProduct {
     alpha: f64,
     beta: f64,
     double: bool,
+    /// Whether the algorithm says that it adds up parts of sums in a 16-bit output's type.
+    rounds_parts: bool,
     /// Operand indices and byte offsets of the library's A, B, C (D where there is no C), bias, D.
     operands: Operands,
+}
+
+impl CublasLtProduct {
+    /// What the library says of its algorithm that explains an error beyond f32 accumulation's.
+    pub fn remark(&self) -> Option<&'static str> {
+        self.rounds_parts.then_some("the library says that it adds up parts of sums in the output's type")
+    }
 }
 
 struct Operands {
@@ -253,6 +262,7 @@ impl CudaDevice {
             alpha: p.alpha,
             beta: p.beta,
             double: p.dtype == DType::F64,
+            rounds_parts: p.dtype.bytes() == 2 && reduces_in_output_type(&algorithm),
             operands: Operands {
                 first: first_at,
                 second: second_at,
@@ -322,6 +332,29 @@ impl CudaDevice {
         status("cublasLtMatmul", s)
             .map_err(|e| DeviceError::Launch { what: "cublaslt".to_string(), reason: e.to_string() })
     }
+}
+
+/// Whether an algorithm splits its sums and keeps their parts in the output's type, in its place (scheme 1) or in
+/// the workspace (4); scheme 2 keeps them in f32. An algorithm that does not say is taken for one that does not.
+fn reduces_in_output_type(algorithm: &lt::cublasLtMatmulAlgo_t) -> bool {
+    use lt::cublasLtMatmulAlgoConfigAttributes_t::{
+        CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+    };
+    let read = |attribute| {
+        let (mut value, mut written) = (0u32, 0usize);
+        // SAFETY: the algorithm is plain data from the library's own list; at most four bytes are written.
+        let s = unsafe {
+            lt::cublasLtMatmulAlgoConfigGetAttribute(
+                algorithm,
+                attribute,
+                std::ptr::from_mut(&mut value).cast(),
+                size_of::<u32>(),
+                &mut written,
+            )
+        };
+        if s == cublasStatus_t::CUBLAS_STATUS_SUCCESS { value } else { 0 }
+    };
+    matches!(read(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME), 1 | 4) && read(CUBLASLT_ALGO_CONFIG_SPLITK_NUM) > 1
 }
 
 /// The library's epilogue for a chain, and whether it reads a bias.

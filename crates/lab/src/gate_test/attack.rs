@@ -63,7 +63,7 @@ fn catalogue(name: &str) -> Result<Catalogue, FaultError> {
 /// A name that is no attack's, a device that fails.
 pub fn run(device: &Device, name: &str) -> Result<Answer, AttackError> {
     let attack = ATTACKS.iter().find(|a| a.name == name).ok_or_else(|| AttackError::Unknown(name.to_string()))?;
-    let mut session = BenchSession::under_attack(device.clone(), catalogue(attack.name)?);
+    let mut session = BenchSession::untimed(device.clone(), catalogue(attack.name)?);
     let problem = Problem::parse("gemm", PROBLEM).map_err(FaultError::from)?;
     let candidate = |name: &str| Candidate { variant: name.to_string(), config: Config::new([]) };
     let screened = session.screen(&problem, &candidate(name), None);

@@ -16,6 +16,9 @@ pub struct Cleaned {
     /// Candidates times input families times launches.
     pub checks: usize,
     pub alarms: Vec<String>,
+    /// Vendors' results beyond the bound whose algorithm says itself that it computes in fewer digits.
+    #[serde(default)]
+    pub declared: Vec<String>,
 }
 
 impl Cleaned {
@@ -23,6 +26,7 @@ impl Cleaned {
         self.problems += other.problems;
         self.checks += other.checks;
         self.alarms.extend(other.alarms);
+        self.declared.extend(other.declared);
     }
 }
 
@@ -201,8 +205,12 @@ pub fn batch(
                     continue;
                 }
                 let (name, detail) = (executable.candidate(), detail.unwrap_or_default());
-                out.alarms
-                    .push(format!("{op} {name} on {problem} with {family:?} inputs: {}: {detail}", verdict.name()));
+                let said = format!("{op} {name} on {problem} with {family:?} inputs: {}: {detail}", verdict.name());
+                if let (Verdict::Wrong, Some(remark)) = (verdict, executable.remark()) {
+                    out.declared.push(format!("{said} ({remark})"));
+                    continue;
+                }
+                out.alarms.push(said);
                 // A device that failed may answer nothing any more: what is known so far must not be lost.
                 if verdict == Verdict::Launch {
                     return Ok(out);

@@ -204,7 +204,7 @@ pub fn clean(
             Err(error) => {
                 worker.retire();
                 let alarm = format!("the problems of seed {seed}: {error}");
-                Ok(Cleaned { problems: *count, checks: 0, alarms: vec![alarm] })
+                Ok(Cleaned { problems: *count, checks: 0, alarms: vec![alarm], ..Cleaned::default() })
             }
         }
     };

@@ -48,8 +48,8 @@ pub enum Unit {
     Word,
     /// Vectors of four words: then one invocation owns a whole vector, and nothing is atomic.
     Quad,
-    /// Vectors of four elements of the type `Part`: a cooperative matrix's.
-    Parts,
+    /// Pieces of 16 bytes, of elements of a cooperative matrix: `Piece`.
+    Pieces,
 }
 
 /// How an operand is held.
@@ -63,7 +63,7 @@ pub struct Held {
 pub fn binding(first: usize, operand: &Operand, held: Held, native: bool) -> String {
     let (name, Held { windows, output, unit }) = (&operand.name, held);
     let element = match operand.dtype {
-        _ if unit == Unit::Parts => "vec4<Part>",
+        _ if unit == Unit::Pieces => "Piece",
         d if is_double(d, native) => "f64",
         _ if unit == Unit::Quad => "vec4<u32>",
         d if output && is_narrow(d) => "atomic<u32>",
@@ -136,8 +136,8 @@ fn quad_windows(out: &mut String, name: &str, windows: Windows, output: bool) {
 /// `quad_NAME(i)` and for the output `put_quad_NAME(i, quad)`: the i-th vector of the binding.
 pub fn functions(operand: &Operand, held: Held, double: bool, native: bool) -> String {
     let (name, dtype, Held { windows, output, unit }) = (&operand.name, operand.dtype, held);
-    if unit == Unit::Parts {
-        return format!("fn parts_{name}(i: i32) -> vec4<Part> {{ return {name}_data[i]; }}\n");
+    if unit == Unit::Pieces {
+        return format!("fn piece_{name}(i: i32) -> Piece {{ return {name}_data[i]; }}\n");
     }
     let (whole, quads) = (windows.count == 1, unit == Unit::Quad);
     let place =

@@ -103,7 +103,7 @@ pub fn wgsl(
             unit: unit_of(variant, config, problem, frame.as_ref(), i),
         })
         .collect();
-    if held.iter().any(|h| h.unit == Unit::Parts && h.windows.count > 1) {
+    if held.iter().any(|h| h.unit == Unit::Pieces && h.windows.count > 1) {
         return Err(fail(format!("an operand is longer than the {most} bytes that are bound at once")));
     }
     let mut binding = 0;
@@ -171,7 +171,7 @@ fn unit_of(variant: &Variant, config: &Config, problem: &Problem, frame: Option<
         };
         let whole = GemmProblem::inner(layout) < 2 && GemmProblem::vector(layout, dtype).1 * dtype.bytes() == 16;
         return match matrix_of(config) {
-            Some(_) => Unit::Parts,
+            Some(_) => Unit::Pieces,
             None if variant.quads && whole => Unit::Quad,
             None => Unit::Word,
         };
@@ -193,10 +193,12 @@ fn matrix_of(config: &Config) -> Option<i64> {
 fn matrix_types(config: &Config, problem: &Problem) -> String {
     let Some(n) = matrix_of(config) else { return String::new() };
     let half = problem.operands()[0].dtype == DType::F16;
-    let (enable, part) = if half { ("enable f16;\n", "f16") } else { ("", "f32") };
+    let (enable, part, members) =
+        if half { ("enable f16;\n", "f16", "low: vec4<f16>, high: vec4<f16>") } else { ("", "f32", "low: vec4<f32>") };
     format!(
         "{enable}enable wgpu_cooperative_matrix;\n\
          alias Part = {part};\n\
+         struct Piece {{ {members} }}\n\
          alias MatrixA = coop_mat{n}x{n}<{part}, A>;\n\
          alias MatrixB = coop_mat{n}x{n}<{part}, B>;\n\
          alias MatrixC = coop_mat{n}x{n}<f32, C>;\n"

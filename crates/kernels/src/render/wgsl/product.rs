@@ -56,23 +56,24 @@ pub fn vectors(p: &GemmProblem) -> String {
     out
 }
 
-/// For kernels of cooperative matrices: what their slices in workgroup memory are arrays of, how four elements
-/// get there, and how two neighbours of D leave.
+/// For kernels of cooperative matrices: the elements of a piece, what slices in workgroup memory are arrays of, of
+/// which a piece takes SPREAD; how a piece gets there, and how two neighbours of D leave.
 pub fn matrices(p: &GemmProblem, by_vectors: bool) -> String {
+    let each = 16 / p.dtype.bytes();
     // Metal's matrices are read from single elements.
-    let mut out = String::from(if by_vectors {
-        "const UNIT: u32 = 4u;\nalias Stored = vec4<Part>;\n"
-    } else {
-        "const UNIT: u32 = 1u;\nalias Stored = Part;\n"
-    });
+    let (spread, stored) = if by_vectors { (each / 4, "vec4<Part>") } else { (each, "Part") };
+    let mut out = format!("const EACH: u32 = {each}u;\nconst SPREAD: u32 = {spread}u;\nalias Stored = {stored};\n");
+    let parts = || ["low", "high"].into_iter().take(each / 4).enumerate();
     for name in ["a", "b"] {
-        let body = if by_vectors {
-            format!("slice_{name}[at / 4u] = v;")
-        } else {
-            let one = |(i, c): (usize, char)| format!("slice_{name}[at + {i}u] = v.{c};");
-            "xyzw".chars().enumerate().map(one).collect::<Vec<_>>().join(" ")
+        let one = |(i, part): (usize, &str)| {
+            if by_vectors {
+                return format!("slice_{name}[at * SPREAD + {i}u] = x.{part};");
+            }
+            let lane = |(j, c): (usize, char)| format!("slice_{name}[at * SPREAD + {}u] = x.{part}.{c};", 4 * i + j);
+            "xyzw".chars().enumerate().map(lane).collect::<Vec<_>>().join(" ")
         };
-        let _ = writeln!(out, "fn keep_{name}(at: u32, v: vec4<Part>) {{ {body} }}");
+        let body = parts().map(one).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(out, "fn keep_{name}(at: u32, x: Piece) {{ {body} }}");
     }
     let each = "store_d(at, y); store_d(next, z);";
     let body = if p.dtype.bytes() == 2 {
