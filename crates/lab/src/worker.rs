@@ -170,7 +170,8 @@ mod tests {
     /// A busy machine, whose timer cannot be trusted, once failed `smith check`, which times nothing.
     #[test]
     fn what_was_opened_for_the_gate_alone_gates_and_does_not_time() {
-        let (op, problem, candidate) = ("gemm".to_string(), "m=3,n=5,k=7,dtype=f32".to_string(), "blocked".to_string());
+        let (op, problem, candidate) =
+            ("gemm".to_string(), "m=3,n=5,k=7,dtype=f32".to_string(), "gemm_crate[THREADS=0]".to_string());
         let requests = [
             Request::Open { device: "cpu".to_string(), kernels: None, untimed: true },
             Request::Gate { op: op.clone(), problem: problem.clone(), candidate: candidate.clone() },
