@@ -65,7 +65,7 @@ pub fn adapter(ordinal: usize) -> Result<&'static ::wgpu::Adapter> {
 }
 
 /// What is asked of an adapter that has it.
-pub const WANTED: [(&str, Features); 7] = [
+const WANTED: [(&str, Features); 7] = [
     ("f16", Features::SHADER_F16),
     ("f64", Features::SHADER_F64),
     ("int64", Features::SHADER_INT64),
@@ -75,8 +75,30 @@ pub const WANTED: [(&str, Features); 7] = [
     ("matrices", Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
 ];
 
-pub fn facts(adapter: &::wgpu::Adapter) -> DeviceFacts {
-    let (info, limits, has) = (adapter.get_info(), adapter.limits(), adapter.features());
+/// Features that `KERNELSMITH_WITHOUT` names, between commas: the adapter is used as one that lacks them, as an
+/// Apple GPU lacks f64.
+pub fn without() -> std::result::Result<Vec<String>, String> {
+    let text = std::env::var("KERNELSMITH_WITHOUT").unwrap_or_default();
+    let names: Vec<String> = text.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_string).collect();
+    let known: Vec<&str> = WANTED.iter().map(|(n, _)| *n).chain(SEEN).collect();
+    match names.iter().find(|n| !known.contains(&n.as_str())) {
+        Some(name) => Err(format!("KERNELSMITH_WITHOUT names `{name}`, which is none of {}", known.join(", "))),
+        None => Ok(names),
+    }
+}
+
+/// Features that are tried on opening.
+pub const SEEN: [&str; 2] = ["subnormals", "halves"];
+
+/// Features that are used: asked for when a device is opened.
+pub fn used(adapter: &::wgpu::Adapter, without: &[String]) -> Features {
+    let left = WANTED.iter().filter(|(name, _)| !without.iter().any(|w| w == name));
+    left.fold(Features::empty(), |all, (_, f)| all | *f) & adapter.features()
+}
+
+/// `has` are the features that are used.
+pub fn facts(adapter: &::wgpu::Adapter, has: Features) -> DeviceFacts {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
     let software = is_software(adapter);
     let host = cpu::facts::facts();
     let matrices = if has.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {

@@ -47,7 +47,8 @@ impl WgpuDevice {
     pub fn open(ordinal: usize) -> Result<WgpuDevice> {
         let name = format!("wgpu:{ordinal}");
         let adapter = adapter::adapter(ordinal)?;
-        let wanted = adapter::WANTED.iter().fold(Features::empty(), |all, (_, f)| all | *f) & adapter.features();
+        let without = adapter::without().map_err(|reason| DeviceError::Unavailable { device: name.clone(), reason })?;
+        let wanted = adapter::used(adapter, &without);
         let limits = adapter.limits();
         let descriptor = ::wgpu::DeviceDescriptor {
             label: Some("kernelsmith"),
@@ -72,7 +73,7 @@ impl WgpuDevice {
             .then(|| timing::Stamps::new(&device, &queue));
         let mut opened = WgpuDevice {
             name,
-            facts: adapter::facts(adapter),
+            facts: adapter::facts(adapter, wanted),
             limits,
             memory: Memory::default(),
             pending: Mutex::default(),
@@ -83,11 +84,10 @@ impl WgpuDevice {
             device,
             queue,
         };
-        if opened.keeps_subnormals()? {
-            opened.facts.adapter.features.push("subnormals".to_string());
-        }
-        if opened.rounds_halves()? {
-            opened.facts.adapter.features.push("halves".to_string());
+        for (name, is_there) in adapter::SEEN.into_iter().zip([opened.keeps_subnormals()?, opened.rounds_halves()?]) {
+            if is_there && !without.iter().any(|w| w == name) {
+                opened.facts.adapter.features.push(name.to_string());
+            }
         }
         Ok(opened)
     }
