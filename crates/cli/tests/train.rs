@@ -57,3 +57,22 @@ fn launches_are_tuned_in_place_before_the_training() {
     // A folder takes one such run.
     place.smith(&[&args[..], &["--tune=2s", "--run", &run]].concat()).refused(&[&run, "new folder"]);
 }
+
+/// Shuffling copied whole numbers in f64: an adapter without it, as Apple's are, could not train.
+#[test]
+#[cfg(feature = "portable")]
+fn an_adapter_without_f64_trains() {
+    let place = Place::new();
+    let found = place.smith(&["devices", "--json"]).expect(0).json();
+    if !found.iter().any(|d| d["device"] == "wgpu:0") {
+        eprintln!("NOT TESTED: no adapter");
+        return;
+    }
+    let (data, model) = (digits(&place), place.path("model").display().to_string());
+    let args =
+        ["train", "mnist", "--data", &data, "--device", "wgpu:0", "--epochs", "3", "--batch", "16", "--out", &model];
+    let done = place.smith_with("KERNELSMITH_WITHOUT", "f64,int64", &[&args[..], &["--json"]].concat()).expect(0);
+    let lines = done.json();
+    let last = lines.iter().rfind(|l| l.get("epoch").is_some()).expect("epochs");
+    assert!(last["test_accuracy"].as_f64().unwrap() > 0.9, "{last}");
+}

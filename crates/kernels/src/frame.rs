@@ -33,6 +33,8 @@ pub struct Frame {
     pub functions: Vec<Function>,
     /// Constants that the op's own kernels name, as (name, value).
     pub named: Vec<(&'static str, i64)>,
+    /// Whether elements are only moved.
+    pub copies: bool,
     dialect: Dialect,
     constants: Vec<f64>,
     seeds: Vec<u64>,
@@ -92,6 +94,7 @@ impl Frame {
             let mut frame = Frame::new(p.shape(), rank - 1, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
             frame.lead(frame.out);
             frame.function("expr", &p.expr, false);
+            frame.copies = p.is_copy();
             Some(frame)
         } else if let Some(p) = problem.downcast::<ReduceProblem>() {
             let mut frame = Frame::new(p.shape(), p.outer, p.inputs.iter().chain([&p.out]), p.arithmetic(), dialect);
@@ -179,6 +182,7 @@ impl Frame {
             column_lanes: None,
             functions: Vec::new(),
             named: Vec::new(),
+            copies: false,
             dialect,
             constants: Vec::new(),
             seeds: Vec::new(),

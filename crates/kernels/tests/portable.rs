@@ -52,6 +52,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("map", "shape=128,expr=gelu(silu(gelu_tanh(sigmoid(erf(exp(log(cos(x0)))))))),x0=f32,out=f32"),
     ("map", "shape=128,expr=add(normal(7,i0),uniform(8,i0)),out=f32"),
     ("map", "shape=128,expr=max(min(x0,3),i32(x0)),x0=i32,out=i32"),
+    ("map", "shape=8x16,expr=x0,x0=u8@0:1:8,out=u8"),
     ("map", "shape=128,expr=pow(sin(x0),tanh(erf(x0))),x0=f64,out=f64"),
     ("reduce", "kind=sum,outer=8,inner=64,x0=f32,out=f32"),
     ("reduce", "kind=argmax,outer=scalar,inner=8192,x0=f16,out=i32"),

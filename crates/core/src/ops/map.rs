@@ -61,6 +61,11 @@ impl MapProblem {
         self.out.layout.shape()
     }
 
+    /// Whether elements are only moved.
+    pub fn is_copy(&self) -> bool {
+        matches!((&self.expr, &self.inputs[..]), (Expr::Input(0), [x]) if x.dtype == self.out.dtype)
+    }
+
     /// The dtype that the expression is computed in: f32 or f64.
     pub fn arithmetic(&self) -> DType {
         let arrays: Vec<Leaf> = self.inputs.iter().chain([&self.out]).copied().collect();
@@ -108,6 +113,7 @@ impl OpProblem for MapProblem {
             int("quads", usize::from(self.along() == "inner" && quads(self.inputs.iter().chain([&self.out])))),
             ("along".to_string(), Var::Text(self.along().to_string())),
             int("cost", self.expr.size()),
+            int("copy", usize::from(self.is_copy())),
             int("element", self.out.dtype.bytes()),
             ("dtype".to_string(), Var::Text(self.out.dtype.name().to_string())),
             ("arithmetic".to_string(), Var::Text(self.arithmetic().name().to_string())),

@@ -88,6 +88,9 @@ pub fn wgsl(
         _ => false,
     };
     let native = has("f64");
+    // What is only moved needs no arithmetic.
+    let bare = double && !native && frame.as_ref().is_some_and(|f| f.copies);
+    let double = double && !bare;
     if double && !native {
         return Err(fail("its arithmetic is f64, which the device does not have".to_string()));
     }
@@ -135,7 +138,7 @@ pub fn wgsl(
         if frame.wide {
             return Err(fail("its indices need 64 bits, which WGSL does not have".to_string()));
         }
-        text.push_str(&space::prelude(frame, &operands));
+        text.push_str(&space::prelude(frame, &operands, bare));
         if variant.quads {
             text.push_str(&space::vectors(frame, &operands, &held));
         }

@@ -5,7 +5,8 @@ use crate::frame::{Frame, Function};
 use kernelsmith_core::{DType, Operand};
 use std::fmt::Write as _;
 
-pub fn prelude(f: &Frame, operands: &[Operand]) -> String {
+/// `bare`: without the expressions, for a copy of what the adapter cannot compute with.
+pub fn prelude(f: &Frame, operands: &[Operand], bare: bool) -> String {
     let mut out = String::new();
     let mut constant = |name: &str, value: i64| {
         let _ = writeln!(out, "const {name}: i32 = {value};");
@@ -34,6 +35,13 @@ pub fn prelude(f: &Frame, operands: &[Operand]) -> String {
     }
     along_last(&mut out, f, operands);
     let last = &operands[f.out].name;
+    if f.copies {
+        let first = &operands[0].name;
+        let _ = writeln!(out, "fn move_one(p: Place) {{ put_{last}(p.offset[{}], raw_{first}(p.offset[0])); }}", f.out);
+    }
+    if bare {
+        return out;
+    }
     let _ = writeln!(out, "fn store_out_at(p: Place, y: Acc) {{ store_{last}(p.offset[{}], y); }}", f.out);
     for function in &f.functions {
         out.push_str(&expression(function, operands));

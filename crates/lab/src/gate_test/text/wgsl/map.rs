@@ -38,7 +38,48 @@ const WORDS: Mutation = Mutation {
     replace: "",
 };
 
+const COPY: Mutation = Mutation {
+    op: "map",
+    kernel: "copy",
+    file: "map/copy.wgsl",
+    name: "",
+    class: Class::Tail,
+    problem: "shape=70x75,expr=x0,x0=i32@0:1:70,out=i32",
+    config: None,
+    find: "",
+    replace: "",
+};
+
 pub static MUTATIONS: &[Mutation] = &[
+    Mutation { name: "last_element_unwritten", find: "i < total; i +=", replace: "i + 1u < total; i +=", ..COPY },
+    Mutation {
+        name: "first_element_unwritten",
+        class: Class::Guard,
+        find: "var i = id.x;",
+        replace: "var i = id.x + 1u;",
+        ..COPY
+    },
+    Mutation {
+        name: "every_second_one_unwritten",
+        class: Class::Write,
+        find: "enter_all(origin(), i)",
+        replace: "enter_all(origin(), i / 2u * 2u)",
+        ..COPY
+    },
+    Mutation {
+        name: "a_lane_unwritten",
+        class: Class::Write,
+        find: "move_one(p);",
+        replace: "if ((i & 63u) != 63u) { move_one(p); }",
+        ..COPY
+    },
+    Mutation {
+        name: "one_row_only",
+        class: Class::Offset,
+        find: "args.outer * args.inner",
+        replace: "args.inner",
+        ..COPY
+    },
     Mutation {
         name: "last_element_unwritten",
         class: Class::Tail,
