@@ -5,8 +5,8 @@ use super::gather::{GatherProblem, Movement};
 use super::leaf::Leaf;
 use crate::{DType, Layout};
 
-/// Single elements, primes, tables of one row, a single index into many, every axis, whole rows and single elements; padded
-/// and transposed arrays.
+/// Single elements, primes, tables of one row, a single index into many, every axis, whole rows and single
+/// elements; padded and transposed arrays.
 pub fn edge_cases(base: &GatherProblem) -> Vec<Problem> {
     let mut out = Vec::new();
     let (movement, dtype) = (base.movement, base.x.dtype);
