@@ -175,21 +175,6 @@ pub static MUTATIONS: &[Mutation] = &[
     },
     Mutation { name: "next_slice_is_this_one", class: Class::Offset, find: "at_b += b_slice;", replace: "", ..MATRIX },
     Mutation {
-        name: "one_line_beyond_k",
-        class: Class::Guard,
-        problem: "m=136,n=200,k=72,dtype=f16,layout=tn",
-        find: "if (i32(j * A_HOP) >= left)",
-        replace: "if (i32(j * A_HOP) > left)",
-        ..MATRIX
-    },
-    Mutation {
-        name: "next_slice_over_this_one",
-        class: Class::Race,
-        find: "stage = (stage + 1u) % STAGES;",
-        replace: "",
-        ..MATRIX
-    },
-    Mutation {
         name: "last_columns_unwritten",
         class: Class::Write,
         find: "if (r >= m || c >= n) { continue; }",
