@@ -26,6 +26,14 @@ impl Screen {
         Screen { live: None, json, bar, stage: String::new() }
     }
 
+    /// The bar goes, and who watches the page gets its last form.
+    pub fn finish(&mut self) {
+        self.bar.finish_and_clear();
+        if let Some((live, folder)) = self.live.take() {
+            live.finish(&folder);
+        }
+    }
+
     fn refresh(&mut self) {
         if let Some((live, folder)) = &mut self.live {
             live.refresh(folder);

@@ -23,6 +23,9 @@ pub enum LiveError {
 struct Page {
     html: String,
     version: usize,
+    /// When a reader last asked for anything, and the newest version that one was given.
+    asked: Option<Instant>,
+    taken: usize,
 }
 
 /// A page and who serves it. The server ends with the process.
@@ -36,6 +39,8 @@ pub struct Live {
 /// Pages are no more often made than this, and take at most one part in `SHARE` of the time.
 const PAUSE: Duration = Duration::from_secs(2);
 const SHARE: u32 = 20;
+/// How often an open page asks whether there is a newer one (`report.js`).
+const ASKS: Duration = Duration::from_secs(2);
 /// Longest that a request or an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Connections at once, and bytes of a request's head.
@@ -43,7 +48,8 @@ const CONNECTIONS: usize = 32;
 const HEAD: u64 = 8192;
 
 impl Live {
-    /// Binds a port of the loopback address, 0 for any that is free, and serves.
+    /// Binds a port of the loopback address, 0 for any that is free, and serves a page without
+    /// runs, which looks for the next.
     pub fn start(port: u16) -> Result<Live, LiveError> {
         let fail = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => LiveError::InUse { port },
@@ -51,7 +57,8 @@ impl Live {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        let page = Arc::new(RwLock::new(Page { html: "<!doctype html><p>Nothing yet".to_string(), version: 0 }));
+        let html = render_with(&[], Extras { live: true, ..Extras::default() });
+        let page = Arc::new(RwLock::new(Page { html, ..Page::default() }));
         let (served, open) = (page.clone(), Arc::new(AtomicUsize::new(0)));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -81,21 +88,42 @@ impl Live {
             return;
         }
         let start = Instant::now();
+        self.make(folder, true);
+        (self.cost, self.made) = (start.elapsed(), Some(Instant::now()));
+    }
+
+    /// Makes the last page, which looks for no other, and stays until an open page has it.
+    pub fn finish(self, folder: &Path) {
+        self.make(folder, false);
+        let given_up = Instant::now() + 2 * ASKS;
+        while self.awaited() && Instant::now() < given_up {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The answer that took it is under way.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    /// Whether one who asked lately has not got the newest page.
+    fn awaited(&self) -> bool {
+        let page = self.page.read().unwrap_or_else(PoisonError::into_inner);
+        page.taken < page.version && page.asked.is_some_and(|at| at.elapsed() < 2 * ASKS)
+    }
+
+    fn make(&self, folder: &Path, live: bool) {
         // The file is being added to by this process: half a line cannot be there.
         if let Ok(contents) = evidence::read(folder) {
             let name =
                 folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
             let run = Run { name, records: contents.records };
-            self.show(render_with(&[run], Extras { live: true, ..Extras::default() }));
+            self.show(render_with(&[run], Extras { live, ..Extras::default() }));
         }
-        (self.cost, self.made) = (start.elapsed(), Some(Instant::now()));
     }
 
     /// Serves this page from now on.
     pub fn show(&self, html: String) {
         let mut page = self.page.write().unwrap_or_else(PoisonError::into_inner);
         if page.html != html {
-            *page = Page { html, version: page.version + 1 };
+            (page.html, page.version) = (html, page.version + 1);
         }
     }
 }
@@ -139,9 +167,13 @@ fn respond(head: &[String], page: &RwLock<Page>, port: u16) -> (&'static str, &'
     if method != "GET" {
         return plain("405 Method Not Allowed", "GET only\n");
     }
-    let page = page.read().unwrap_or_else(PoisonError::into_inner);
+    let mut page = page.write().unwrap_or_else(PoisonError::into_inner);
+    page.asked = Some(Instant::now());
     match path {
-        "/" => ("200 OK", "text/html", page.html.clone()),
+        "/" => {
+            page.taken = page.version;
+            ("200 OK", "text/html", page.html.clone())
+        }
         "/version" => ("200 OK", "text/plain", page.version.to_string()),
         _ => plain("404 Not Found", "there is only /\n"),
     }
@@ -176,6 +208,38 @@ mod tests {
         live.show("<p>two".to_string());
         assert_ne!(get(&live, "/version"), before);
         assert!(get(&live, "/etc/passwd").starts_with("HTTP/1.1 404"));
+    }
+
+    /// The address is printed for people and programs alike: who comes at once must get a page
+    /// that goes on, not a placeholder that stays.
+    #[test]
+    fn the_first_page_looks_for_the_next() {
+        let live = Live::start(0).unwrap();
+        assert!(get(&live, "/").contains("data-live"));
+    }
+
+    #[test]
+    fn the_last_page_waits_for_one_who_asks_and_for_nobody_else() {
+        let nowhere = Path::new("no such folder");
+        let start = Instant::now();
+        Live::start(0).unwrap().finish(nowhere);
+        assert!(start.elapsed() < ASKS, "nobody asked");
+        let live = Live::start(0).unwrap();
+        get(&live, "/version");
+        live.show("<p>last".to_string());
+        let address = live.address;
+        let reader = std::thread::spawn(move || {
+            std::thread::sleep(ASKS / 2);
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        let start = Instant::now();
+        live.finish(nowhere);
+        assert!(start.elapsed() >= ASKS / 4, "one was waiting");
+        assert!(reader.join().unwrap().ends_with("<p>last"));
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     writer.append(&Record::Session(opened))?;
     let mut screen = Screen::new(args.common.json, spec.work.len());
     if let Some(mut live) = live {
-        eprintln!("live report: {}", live.url());
         live.refresh(&folder);
+        eprintln!("live report: {}", live.url());
         screen.live = Some((live, folder.clone()));
     }
     let options = TuneOptions {
@@ -78,7 +78,7 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
         let outcome = tuner.run(&spec.work, &before.records);
         (outcome, tuner.table)
     };
-    screen.bar.finish_and_clear();
+    screen.finish();
     let results = match outcome {
         Ok(results) => results,
         Err(TuneError::Interrupted(_)) => {
