@@ -5,6 +5,8 @@
 // of its row, and these are its parts of two mma instructions. No ldmatrix, no barrier, no address arithmetic:
 // a warp has UNROLL pieces of each of COLS columns of B under way before its first instruction. It asks for the
 // next ones in one go, since 64 bytes of eight rows are little for HBM: one by one cost a seventh of the speed.
+// Where no launch ahead writes B (b_settled), its first pieces are under way while those still work: in a chain
+// of layers the launch, the trip to memory and the last blocks of the layer before cost next to nothing.
 //
 // A warp owns MT x COLS outputs over a slice of k; WARPS_K warps of a block, and CLUSTER blocks, share a sum.
 // WARPS_N warps lie side by side along n and read the same A: out of L1, or with NEAR_A out of shared memory,
@@ -20,6 +22,7 @@
 
 #include "async_copy.cuh"
 #include "mma.cuh"
+#include "overlap.cuh"
 
 constexpr int WARPS = WARPS_N * WARPS_K;
 constexpr int BLOCK_THREADS = WARPS * 32;
@@ -60,7 +63,6 @@ __device__ __forceinline__ void load_shared_16(unsigned* word, unsigned from) {
 __device__ __forceinline__ int output_row(int o) { return D_INNER == 1 ? o % MT : o / STORE_COLS; }
 __device__ __forceinline__ int output_col(int o) { return D_INNER == 1 ? o / MT : o % STORE_COLS; }
 
-__device__ __forceinline__ void launch_next() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
@@ -82,7 +84,7 @@ __device__ __forceinline__ Matrix<const T> near_view(const T* copy, int first, i
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(Matrix<const T> a, Matrix<const T> b, Matrix<const T> c, Matrix<T> d, int m, int n, int k, Acc alpha,
-         Acc beta, Epilogue e) {
+         Acc beta, Epilogue e, int b_settled) {
     extern __shared__ __align__(16) unsigned char shared_memory[];
     float* partial = reinterpret_cast<float*>(shared_memory);  // [WARPS_K][MT][PITCH]
     float* gathered = partial + WARPS_K * MT * PITCH;          // [CLUSTER][SHARE]
@@ -124,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 #pragma unroll
         for (int j = 0; j < WIDE; ++j) {
             piece[j] = {};
-            if (inside && col + j * 8 < n) load_stream<16>(piece[j].word, from + j * b_stride);
+            if (inside && col + j * 8 < n) load_stream_16(piece[j].word, from + j * b_stride);
         }
     };
     auto load_a = [&](Piece& piece, int i, int p) {
@@ -132,16 +134,15 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         if constexpr (NEAR_A) {
             if (p < last) load_shared_16(piece.word, from_near_a + i * 8 * a_pitch + (p - block_first) * 64);
         } else if (p < last && p * PIECE + t * 8 < k && i * 8 + g < m) {
-            load_cached<16>(piece.word, from_a + i * a_stride + (long long)p * PIECE);
+            load_16(piece.word, from_a + i * a_stride + (long long)p * PIECE);
         }
     };
 
-    // Nothing may be read or written before the launches before have ended.
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-
+    if (!b_settled) wait_for_launches();
     Piece piece_b[UNROLL][WIDE];
 #pragma unroll
     for (int u = 0; u < UNROLL; ++u) load_b(piece_b[u], block, first + u);
+    wait_for_launches();
     if constexpr (NEAR_A) {
         int here = begin(rank * WARPS_K + WARPS_K) - block_first;
         for (int row = warp; row < MT; row += WARPS) {

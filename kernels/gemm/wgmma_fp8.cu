@@ -232,7 +232,7 @@ __device__ __forceinline__ void multiply(float (&d)[SLABS][SUMS], unsigned long 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     gemm(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
          const __grid_constant__ DMap map_d, Matrix<const T> c, Matrix<T> d, int m, int n, int k, int batch,
-         int batch_step_a, int batch_step_b, Acc alpha, Acc beta, Epilogue e) {
+         int batch_step_a, int batch_step_b, Acc alpha, Acc beta, Epilogue e, int a_settled, int b_settled) {
     extern __shared__ __align__(1024) unsigned char shared_memory[];
     unsigned memory = shared_address(shared_memory);
 
@@ -266,26 +266,50 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     if (warpgroup == 0) {
         give_registers<PRODUCER_REGISTERS>();
         if (thread == 0) {
-            wait_for_launches();
             unsigned short row_mates = 0, col_mates = 0;  // the blocks that share A, and B
 #pragma unroll
             for (int i = 0; i < CLUSTER_N; ++i) row_mates |= 1u << (tiles.row_rank + i * CLUSTER_M);
 #pragma unroll
             for (int i = 0; i < CLUSTER_M; ++i) col_mates |= 1u << (tiles.col_rank * CLUSTER_M + i);
+            auto begin = [&](const Ring& ring) {
+                barrier_wait(freed(memory, ring.stage), ring.phase ^ 1);
+                barrier_expect(filled(memory, ring.stage), STAGE_BYTES);
+            };
+            auto fetch_a = [&](const Ring& ring, const Tile& tile, int step) {
+                fetch<BM, CLUSTER_N>(memory + ring.stage * STAGE_BYTES, &map_a, filled(memory, ring.stage), tile.row,
+                                     step * BK, tile.z * batch_step_a, tiles.col_rank, row_mates);
+            };
+            auto fetch_b = [&](const Ring& ring, const Tile& tile, int step) {
+                fetch<BN, CLUSTER_M>(memory + ring.stage * STAGE_BYTES + BYTES_A, &map_b, filled(memory, ring.stage),
+                                     tile.col, step * BK, tile.z * batch_step_b, tiles.row_rank, col_mates);
+            };
             Ring ring;
+            // Stages that B alone was sent for ahead of time, as in wgmma.cu.
+            int ahead = 0;
+            if (!b_settled) {
+                wait_for_launches();
+            } else if (!a_settled) {
+                ahead = first < tiles.count ? smaller((int)STAGES, steps) : 0;
+                Ring to;
+#pragma unroll 1
+                for (int s = 0; s < ahead; ++s, to.advance()) {
+                    begin(to);
+                    fetch_b(to, tiles.at(first), s);
+                }
+                wait_for_launches();
+            }
 #pragma unroll 1
             for (int index = first; index < tiles.count; index += stride) {
                 Tile tile = tiles.at(index);
 #pragma unroll 1
                 for (int step = 0; step < steps; ++step, ring.advance()) {
-                    unsigned barrier = filled(memory, ring.stage);
-                    unsigned to = memory + ring.stage * STAGE_BYTES;
-                    barrier_wait(freed(memory, ring.stage), ring.phase ^ 1);
-                    barrier_expect(barrier, STAGE_BYTES);
-                    fetch<BM, CLUSTER_N>(to, &map_a, barrier, tile.row, step * BK, tile.z * batch_step_a,
-                                         tiles.col_rank, row_mates);
-                    fetch<BN, CLUSTER_M>(to + BYTES_A, &map_b, barrier, tile.col, step * BK, tile.z * batch_step_b,
-                                         tiles.row_rank, col_mates);
+                    if (ahead > 0) {
+                        --ahead;
+                    } else {
+                        begin(ring);
+                        fetch_b(ring, tile, step);
+                    }
+                    fetch_a(ring, tile, step);
                 }
             }
             // Until every stage has been given back, arrivals at this block's barriers are under way.
@@ -299,7 +323,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
     } else {
         take_registers<CONSUMER_REGISTERS>();
         int group = warpgroup - 1, warp = thread / 32, lane = thread % 32;
-        wait_for_launches();
         // What this warp has read may be overwritten, by every block that sends to this one.
         auto give_back = [&](int stage) {
             if constexpr (CLUSTER == 1) {
@@ -351,6 +374,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
                 give_back(last);
             }
 
+            // From here on D is written, and C and the epilogue's inputs are read.
+            wait_for_launches();
             Tile tile = tiles.at(index);
             int row = tile.row + first_slab * 64;
             if constexpr (BOXES) {

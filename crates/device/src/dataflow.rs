@@ -29,6 +29,46 @@ pub struct Access {
     pub writes: Vec<Region>,
 }
 
+/// The operands of a launch that no launch of its list writes: what they hold is there before the first of them
+/// starts, so a launch may read them before those ahead of it have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled(u64);
+
+impl Settled {
+    pub const NONE: Settled = Settled(0);
+
+    pub fn has(self, operand: usize) -> bool {
+        operand < 64 && self.0 >> operand & 1 == 1
+    }
+
+    pub fn without(self, operand: usize) -> Settled {
+        Settled(self.0 & !(1 << operand))
+    }
+}
+
+/// What is settled for each launch of a list. `reads` of an [`Access`] are the operands in order.
+pub fn settled(launches: &[Access]) -> Vec<Settled> {
+    let mut writes: Vec<Region> = launches.iter().flat_map(|l| l.writes.iter().copied()).collect();
+    writes.sort_unstable_by_key(|w| w.from);
+    // Those that touch become one, so that their ends are in order too.
+    let mut apart: Vec<Region> = Vec::new();
+    for write in writes {
+        match apart.last_mut() {
+            Some(last) if write.from <= last.to => last.to = last.to.max(write.to),
+            _ => apart.push(write),
+        }
+    }
+    let written = |read: &Region| {
+        let next = apart.partition_point(|w| w.to <= read.from);
+        apart.get(next).is_some_and(|w| w.overlaps(read))
+    };
+    let of = |launch: &Access| {
+        let bit = |(i, read): (usize, &Region)| if i < 64 && !written(read) { 1 << i } else { 0 };
+        Settled(launch.reads.iter().enumerate().map(bit).sum())
+    };
+    launches.iter().map(of).collect()
+}
+
 /// Lanes at most.
 pub const LANES: usize = 4;
 
@@ -125,6 +165,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn settled_is_what_no_launch_writes(
+            launches in prop::collection::vec((regions(), regions()).prop_map(|(reads, writes)| Access { reads, writes }), 1..12)
+        ) {
+            for (launch, settled) in launches.iter().zip(settled(&launches)) {
+                for (i, read) in launch.reads.iter().enumerate() {
+                    let written = launches.iter().flat_map(|l| &l.writes).any(|w| w.overlaps(read));
+                    prop_assert_eq!(settled.has(i), !written, "{:?} in {:?}", read, &launches);
+                    prop_assert!(!settled.without(i).has(i));
+                }
+                prop_assert!(!settled.has(launch.reads.len()));
+            }
+        }
+
         #[test]
         fn whatever_conflicts_runs_in_order(
             launches in prop::collection::vec((regions(), regions()).prop_map(|(reads, writes)| Access { reads, writes }), 1..40)

@@ -3,7 +3,7 @@
 use crate::cpu::kernel::{CpuCall, CpuEntry};
 #[cfg(feature = "cuda")]
 use crate::cuda;
-use crate::dataflow::{Access, Region};
+use crate::dataflow::{Access, Region, Settled};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::queue::Queue;
@@ -138,6 +138,15 @@ impl Executable {
         self.deterministic
     }
 
+    /// Whether a launch may start before the one ahead of it has ended.
+    pub fn overlaps(&self) -> bool {
+        match &self.body {
+            #[cfg(feature = "cuda")]
+            Body::Cuda(program) => program.overlaps(),
+            _ => false,
+        }
+    }
+
     pub fn source_hash(&self) -> &str {
         &self.source_hash
     }
@@ -247,7 +256,7 @@ impl Executable {
         match (&self.body, &self.device.0.backend) {
             (Body::Cpu(entry), _) => self.run_cpu(entry, operands),
             #[cfg(feature = "cuda")]
-            (_, Backend::Cuda(d)) => self.record(queue, d.stream(queue.id()), operands),
+            (_, Backend::Cuda(d)) => self.record(queue, d.stream(queue.id()), operands, Settled::NONE),
             #[cfg(feature = "portable")]
             (_, Backend::Wgpu(d)) => d.dispatch(&self.bind(d, operands)?),
             #[cfg(any(feature = "cuda", feature = "portable"))]
@@ -257,9 +266,15 @@ impl Executable {
 
     /// Launches on a stream of the queue's device: the queue's own, or the one that captures for it.
     #[cfg(feature = "cuda")]
-    pub(crate) fn record(&self, queue: &Queue, stream: cuda::RawStream, operands: &[Buffer]) -> Result<()> {
+    pub(crate) fn record(
+        &self,
+        queue: &Queue,
+        stream: cuda::RawStream,
+        operands: &[Buffer],
+        settled: Settled,
+    ) -> Result<()> {
         match (&self.body, &self.device.0.backend) {
-            (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), stream, program, operands),
+            (Body::Cuda(program), Backend::Cuda(d)) => d.launch(queue.id(), stream, program, operands, settled),
             (Body::CublasLt(product), Backend::Cuda(d)) => d.launch_cublaslt(queue.id(), stream, product, operands),
             _ => Err(self.fail("wrong device")),
         }

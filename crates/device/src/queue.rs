@@ -2,7 +2,7 @@
 
 #[cfg(feature = "cuda")]
 use crate::cuda;
-use crate::dataflow::{self, Access, Place};
+use crate::dataflow::{self, Access, Place, Settled};
 use crate::device::{Backend, Buffer, Device};
 use crate::error::{DeviceError, Result};
 use crate::executable::Executable;
@@ -44,7 +44,7 @@ pub struct Graph {
     #[cfg(feature = "portable")]
     bound: Vec<Arc<wgpu::Bound>>,
     steps: Vec<Step>,
-    overlapping: bool,
+    recording: Recording,
     queue: u32,
     device: Device,
 }
@@ -52,6 +52,15 @@ pub struct Graph {
 struct Step {
     executable: Arc<Executable>,
     operands: Vec<Buffer>,
+}
+
+/// What may be assumed of the launches of a graph.
+#[derive(Clone, Copy, Default)]
+struct Recording {
+    /// Those whose memory does not touch may run side by side.
+    overlapping: bool,
+    /// Each one's first operand is taken as made by the one before, whether it is or not.
+    dependent: bool,
 }
 
 impl Queue {
@@ -191,14 +200,23 @@ impl Queue {
 
     /// Records launches into a graph. On CUDA one graph launch replays them all, through wgpu one
     /// submission. Launches of other threads meanwhile are not recorded.
+    ///
+    /// Operands that no launch of the graph writes may be read before the launches ahead have ended.
     pub fn capture(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
-        self.capture_as(launches, false)
+        self.capture_as(launches, Recording::default())
+    }
+
+    /// [`Queue::capture`], but each launch's first operand counts as made by the launch before it. So a graph of
+    /// the same launch many times over is timed like steps of a network, where weights are there and
+    /// activations are waited for.
+    pub fn capture_dependent(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
+        self.capture_as(launches, Recording { dependent: true, ..Recording::default() })
     }
 
     /// [`Queue::capture`], but launches whose memory does not touch may run side by side. What they
     /// leave behind is the same.
     pub fn capture_overlapping(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>) -> Result<Graph> {
-        self.capture_as(launches, true)
+        self.capture_as(launches, Recording { overlapping: true, ..Recording::default() })
     }
 
     /// A graph once more, with other executables on the same operands: `swap` says which, and
@@ -226,10 +244,10 @@ impl Queue {
             }
             launches.push((executable, step.operands.clone()));
         }
-        self.capture_as(launches, graph.overlapping)
+        self.capture_as(launches, graph.recording)
     }
 
-    fn capture_as(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>, overlapping: bool) -> Result<Graph> {
+    fn capture_as(&self, launches: Vec<(Arc<Executable>, Vec<Buffer>)>, recording: Recording) -> Result<Graph> {
         for (executable, operands) in &launches {
             executable.check_queue(self)?;
             executable.check(operands)?;
@@ -239,9 +257,13 @@ impl Queue {
             launches.into_iter().map(|(executable, operands)| Step { executable, operands }).collect();
         #[cfg(feature = "cuda")]
         let cuda = match &self.device.0.backend {
-            Backend::Cuda(d) => Some(d.capture(&places(&steps, overlapping), &mut |i, stream| {
-                steps[i].executable.record(self, stream, &steps[i].operands)
-            })?),
+            Backend::Cuda(d) => {
+                let access: Vec<Access> = steps.iter().map(|s| s.executable.access(&s.operands)).collect();
+                let settled = settled(&access, recording);
+                Some(d.capture(&places(&access, recording), &mut |i, stream| {
+                    steps[i].executable.record(self, stream, &steps[i].operands, settled[i])
+                })?)
+            }
             _ => None,
         };
         #[cfg(feature = "portable")]
@@ -258,7 +280,7 @@ impl Queue {
             #[cfg(feature = "portable")]
             bound,
             steps,
-            overlapping,
+            recording,
             queue: self.id,
             device: self.device.clone(),
         })
@@ -286,12 +308,19 @@ impl Queue {
 
 /// Where the launches of a graph run.
 #[cfg(feature = "cuda")]
-fn places(steps: &[Step], overlapping: bool) -> Vec<Place> {
-    if !overlapping {
-        return vec![Place { lane: 0, waits: Vec::new() }; steps.len()];
+fn places(access: &[Access], recording: Recording) -> Vec<Place> {
+    if recording.overlapping {
+        dataflow::schedule(access)
+    } else {
+        vec![Place { lane: 0, waits: Vec::new() }; access.len()]
     }
-    let access: Vec<Access> = steps.iter().map(|s| s.executable.access(&s.operands)).collect();
-    dataflow::schedule(&access)
+}
+
+/// What each launch of a graph may read before those ahead of it have ended.
+#[cfg(feature = "cuda")]
+fn settled(access: &[Access], recording: Recording) -> Vec<Settled> {
+    let of = |s: Settled| if recording.dependent { s.without(0) } else { s };
+    dataflow::settled(access).into_iter().map(of).collect()
 }
 
 impl Graph {

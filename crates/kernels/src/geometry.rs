@@ -41,6 +41,10 @@ pub enum Arg {
     Workspace(usize),
     /// Number of u32 counters.
     Counters(usize),
+    /// Whether this operand may be read before earlier launches have ended: known only when it is launched.
+    Settled {
+        operand: usize,
+    },
     TensorMap(TensorMap),
 }
 
@@ -156,6 +160,10 @@ impl Resolver<'_> {
         self.operands.iter().position(|o| o.name == name)
     }
 
+    fn index(&self, name: &str) -> Result<usize, CatalogueError> {
+        self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))
+    }
+
     fn matrix(&self, name: &str) -> Result<MatrixArg, CatalogueError> {
         let Some(index) = self.operand(name) else {
             // C without beta: the kernel is compiled not to read it.
@@ -184,8 +192,9 @@ impl Resolver<'_> {
         let float = |f: &Formula| f.float(&self.scope).map_err(|e| self.formula_error(e));
         Ok(match spec {
             ArgSpec::Matrix(name) => Arg::Matrix(self.matrix(name)?),
+            ArgSpec::Settled(name) => Arg::Settled { operand: self.index(name)? },
             ArgSpec::Buffer(name) => {
-                let index = self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))?;
+                let index = self.index(name)?;
                 let operand = &self.operands[index];
                 Arg::Pointer { operand: index, byte_offset: operand.layout.offset() * operand.dtype.bytes() }
             }
@@ -214,7 +223,7 @@ impl Resolver<'_> {
 
     fn tensor_map(&self, spec: &TensorMapSpec) -> Result<TensorMap, CatalogueError> {
         let name = &spec.operand;
-        let index = self.operand(name).ok_or_else(|| self.fail(format!("there is no operand `{name}`")))?;
+        let index = self.index(name)?;
         let operand = &self.operands[index];
         let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
         // Innermost first: the contiguous dimension, then the others from the last one outwards. A dimension of

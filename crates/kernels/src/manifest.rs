@@ -78,6 +78,9 @@ pub enum ArgSpec {
     Workspace(Formula),
     /// This many u32 counters, zeroed once; a kernel leaves them zero.
     Counters(Formula),
+    /// 1 where no launch that may still be running writes the operand, else 0: what an overlapping launch may
+    /// read before it waits for those before it.
+    Settled(String),
     TensorMap(TensorMapSpec),
 }
 
@@ -394,10 +397,12 @@ impl Reader<'_> {
             "acc" => ArgSpec::Acc(formula()?),
             "workspace" => ArgSpec::Workspace(formula()?),
             "counters" => ArgSpec::Counters(formula()?),
+            "settled" => ArgSpec::Settled(name()?),
             "epilogue" => ArgSpec::Epilogue,
             "arrays" => ArgSpec::Arrays,
             other => {
-                let known = "matrix, buffer, i32, i64, f32, acc, workspace, counters, epilogue, arrays, tensor_map";
+                let known =
+                    "matrix, buffer, i32, i64, f32, acc, workspace, counters, settled, epilogue, arrays, tensor_map";
                 return Err(self.fail_at(other, format!("unknown argument kind `{other}`, expected one of {known}")));
             }
         })

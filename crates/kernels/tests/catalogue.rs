@@ -348,3 +348,26 @@ fn ops_over_index_spaces_have_small_spaces_and_geometries() {
         assert!(candidates > 0, "nothing runs {op} {text}: {gaps:?}");
     }
 }
+
+/// What a launch ahead may still write must be read after the wait for it. Loads of memory that counts as constant
+/// for the whole launch have no place behind a wait: the assembler was seen to move them ahead of it.
+#[test]
+fn a_launch_that_overlaps_reads_nothing_as_constant() {
+    let catalogue = Catalogue::builtin().unwrap();
+    // What turns into such loads, and the functions that are made of them.
+    let constant = ["ld.global.nc", "__ldg", "__restrict__", "load_cached<", "load_stream<", "load_pieces<"];
+    let of_functions = "memory.cuh";
+    let mut overlapping = 0;
+    for op in ["gemm", "map", "reduce", "row", "gather", "scatter_add"] {
+        for variant in catalogue.variants(op, Target::Cuda).filter(|v| v.launches.iter().any(|l| l.overlap)) {
+            overlapping += 1;
+            let found = constant.iter().find(|c| variant.text.contains(*c));
+            assert_eq!(found, None, "{op} {}", variant.name);
+        }
+    }
+    assert!(overlapping >= 12, "{overlapping}");
+    for (name, text) in catalogue.headers().iter().filter(|(n, _)| n.ends_with(".cuh") && *n != of_functions) {
+        let found = constant.iter().find(|c| text.contains(*c));
+        assert_eq!(found, None, "{name}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::evidence::Verdict;
 use crate::inspection::Trick;
+use crate::late;
 use crate::secret;
 use kernelsmith_core::inputs::{Inputs, for_each_position, hash};
 use kernelsmith_core::ops::OracleBudget;
@@ -9,11 +10,12 @@ use kernelsmith_core::reference::Reference;
 use kernelsmith_core::{DType, HostArray, Operand, Problem};
 use kernelsmith_device::{Buffer, Device, DeviceError, Executable, Queue};
 use kernelsmith_kernels::{Candidate, Catalogue};
+use std::sync::Arc;
 
 /// Bytes of guard band on each side of an operand.
 const GUARD: usize = 4096;
 /// Guard of inputs: NaN in every float dtype, so that a stray read shows.
-const NAN_BYTE: u8 = 0xff;
+pub(crate) const NAN_BYTE: u8 = 0xff;
 
 /// What a result may lose where numbers below 2⁻¹²⁶ are taken for 0: its last steps' parts of that size.
 const FLUSHED: f64 = 4.0 * f32::MIN_POSITIVE as f64;
@@ -181,6 +183,7 @@ impl Fixture {
         &self,
         queue: &Queue,
         executable: &Executable,
+        launch: &dyn Fn() -> Result<(), DeviceError>,
         before: &Before,
     ) -> Result<(Outcome, HostArray), DeviceError> {
         let (Before::Uniform(byte) | Before::Numbers(byte, _)) = *before;
@@ -190,7 +193,7 @@ impl Fixture {
         if let Before::Numbers(_, numbers) = before {
             queue.write(&self.output.view, 0, numbers.as_bytes())?;
         }
-        executable.launch(queue, &self.operands())?;
+        launch()?;
         queue.synchronize()?;
         let (array, fault) = self.output.read(queue, byte)?;
         let name = format!("{} with {:?} inputs", self.problem, self.family);
@@ -227,10 +230,10 @@ impl Fixture {
     }
 
     /// The whole check: a poisoned run, a run on zeros, equal results, inputs unchanged.
-    pub fn check(&self, device: &Device, executable: &Executable) -> Outcome {
+    pub fn check(&self, device: &Device, executable: &Arc<Executable>) -> Outcome {
         let queue = device.queue();
         let fail = |error: DeviceError| Outcome::fail(verdict_of(&error), error.to_string());
-        let outcome = self.try_check(&queue, executable).unwrap_or_else(fail);
+        let outcome = self.try_check(device, &queue, executable).unwrap_or_else(fail);
         if outcome.verdict != Verdict::Ok {
             // It may have written to the inputs, which the next candidate is checked with.
             if let Err(error) = self.upload(&queue) {
@@ -253,8 +256,10 @@ impl Fixture {
         Ok(None)
     }
 
-    fn try_check(&self, queue: &Queue, executable: &Executable) -> Result<Outcome, DeviceError> {
-        let (mut outcome, first) = self.run(queue, executable, &Before::Uniform(secret::poison()))?;
+    fn try_check(&self, device: &Device, queue: &Queue, executable: &Arc<Executable>) -> Result<Outcome, DeviceError> {
+        let operands = self.operands();
+        let alone = || executable.launch(queue, &operands);
+        let (mut outcome, first) = self.run(queue, executable, &alone, &Before::Uniform(secret::poison()))?;
         if outcome.verdict != Verdict::Ok {
             return Ok(outcome);
         }
@@ -265,10 +270,19 @@ impl Fixture {
         {
             return Ok(Outcome::fail(Verdict::Wrong, fault));
         }
+        // Launches that may overlap run behind others from here on: first the one that makes their first input, as
+        // in a network, with the rest there already.
+        let staged = if executable.overlaps() && !is_large(&self.problem) { self.staged(device)? } else { Vec::new() };
+        let behind = |late: &[(usize, Buffer)]| match executable.overlaps() {
+            true => late::run(queue, executable, &operands, late),
+            false => alone(),
+        };
+        let one = || behind(&staged[..staged.len().min(1)]);
         // A kernel that adds to its output, or works only on poisoned memory, shows here.
-        let (again, second) = self.run(queue, executable, &Before::Uniform(0))?;
+        let (again, second) = self.run(queue, executable, &one, &Before::Uniform(0))?;
         if !outcome.absorb(again) {
-            outcome.detail = outcome.detail.map(|d| format!("{d} (the output held zeros before)"));
+            let held = if executable.overlaps() { "behind other launches, " } else { "" };
+            outcome.detail = outcome.detail.map(|d| format!("{d} ({held}the output held zeros before)"));
             return Ok(outcome);
         }
         if executable.is_deterministic() && !self.same_bits(&first, &second) {
@@ -280,7 +294,8 @@ impl Fixture {
         if self.family == Inputs::Normal && !is_large(&self.problem) {
             let byte = secret::poison();
             let numbers = self.numbers(byte);
-            let (third, left) = self.run(queue, executable, &Before::Numbers(byte, &numbers))?;
+            let all = || behind(&staged);
+            let (third, left) = self.run(queue, executable, &all, &Before::Numbers(byte, &numbers))?;
             if !outcome.absorb(third) {
                 let untouched = left.as_bytes() == numbers.as_bytes();
                 let name = if untouched { format!(": {}", Trick::NeedsPoison.name()) } else { String::new() };
@@ -288,10 +303,28 @@ impl Fixture {
                 return Ok(outcome);
             }
         }
+        // And behind none that makes an input: all of it may be read ahead.
+        if !staged.is_empty() {
+            let none = || behind(&[]);
+            let (fourth, _) = self.run(queue, executable, &none, &Before::Uniform(secret::poison()))?;
+            if !outcome.absorb(fourth) {
+                return Ok(outcome);
+            }
+        }
         if let Some(fault) = self.changed_input(queue)? {
             return Ok(Outcome::fail(Verdict::Wrong, fault));
         }
         Ok(outcome)
+    }
+
+    /// The inputs once more, for launches that write them late.
+    fn staged(&self, device: &Device) -> Result<Vec<(usize, Buffer)>, DeviceError> {
+        let copy = |(i, array): (usize, &HostArray)| {
+            let buffer = device.alloc(array.as_bytes().len())?;
+            device.queue().write(&buffer, 0, array.as_bytes())?;
+            Ok((i, buffer))
+        };
+        self.arrays.iter().enumerate().map(copy).collect()
     }
 
     fn same_bits(&self, a: &HostArray, b: &HostArray) -> bool {
@@ -369,7 +402,7 @@ fn check_problem(
 ) -> bool {
     let asked = families.len();
     let executable = match Executable::prepare(device, catalogue, candidate, problem) {
-        Ok(executable) => executable,
+        Ok(executable) => Arc::new(executable),
         // A vendor's library may not offer an edge case: that is no fault.
         Err(DeviceError::NotOffered { .. }) if outcome.checks > 0 => {
             outcome.skipped += 1;

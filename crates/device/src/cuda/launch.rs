@@ -1,7 +1,7 @@
 //! Loaded modules and launches: argument blocks are packed once; a launch fills in addresses.
 
 use super::{CudaDevice, RawStream, check, compile};
-use crate::dataflow::Region;
+use crate::dataflow::{Region, Settled};
 use crate::device::{Buffer, Device};
 use crate::error::{DeviceError, Result};
 use cudarc::driver::sys;
@@ -69,6 +69,7 @@ struct Ready {
     /// Where each argument starts in the template.
     offsets: Vec<usize>,
     patches: Vec<Patch>,
+    flags: Vec<Flag>,
     maps: Vec<(usize, TensorMap)>,
 }
 
@@ -84,6 +85,12 @@ struct Patch {
     byte_offset: usize,
 }
 
+/// Whether an operand is settled goes to `at`, as an int.
+struct Flag {
+    at: usize,
+    operand: usize,
+}
+
 impl CudaProgram {
     /// Memory of its own that a launch uses.
     pub fn scratch(&self) -> impl Iterator<Item = Region> + '_ {
@@ -95,6 +102,11 @@ impl CudaProgram {
     /// it: each launch leaves them at zero for the next.
     pub fn workspace(&self) -> Option<&Buffer> {
         self.scratch_memory.workspace.as_ref()
+    }
+
+    /// Whether a launch may start before the one ahead of it has ended.
+    pub fn overlaps(&self) -> bool {
+        self.launches.iter().any(|l| l.overlap)
     }
 
     pub fn log(&self) -> &str {
@@ -184,6 +196,7 @@ impl CudaDevice {
                 Arg::F64(x) => packer.bytes(&x.to_ne_bytes(), 8),
                 Arg::Workspace(_) => packer.bytes(&address(&scratch.workspace).to_ne_bytes(), 8),
                 Arg::Counters(_) => packer.bytes(&address(&scratch.counters).to_ne_bytes(), 8),
+                Arg::Settled { operand } => packer.flag(*operand),
                 Arg::TensorMap(map) => packer.tensor_map(map),
             }
         }
@@ -204,12 +217,21 @@ impl CudaDevice {
             template: packer.template,
             offsets: packer.offsets,
             patches: packer.patches,
+            flags: packer.flags,
             maps: packer.maps,
         })
     }
 
-    /// Launches for `queue` on `stream`: the queue's own, or the one that captures for it.
-    pub fn launch(&self, queue: u32, stream: RawStream, program: &CudaProgram, operands: &[Buffer]) -> Result<()> {
+    /// Launches for `queue` on `stream`: the queue's own, or the one that captures for it. `settled` says what
+    /// the launch may read before those ahead of it have ended.
+    pub fn launch(
+        &self,
+        queue: u32,
+        stream: RawStream,
+        program: &CudaProgram,
+        operands: &[Buffer],
+        settled: Settled,
+    ) -> Result<()> {
         if program.queue.is_some_and(|q| q != queue) {
             return Err(DeviceError::Launch {
                 what: program.name.clone(),
@@ -219,7 +241,7 @@ impl CudaDevice {
         self.bind()?;
         for ready in &program.launches {
             ready
-                .launch(stream, operands)
+                .launch(stream, operands, settled)
                 .map_err(|e| DeviceError::Launch { what: program.name.clone(), reason: e.to_string() })?;
         }
         Ok(())
@@ -236,7 +258,11 @@ impl CudaDevice {
     ) -> Result<Box<dyn FnMut() -> Result<()> + 'a>> {
         self.bind()?;
         let stream = self.stream(queue);
-        let mut blocks = program.launches.iter().map(|r| r.pack(operands).map(Box::new)).collect::<Result<Vec<_>>>()?;
+        let mut blocks = program
+            .launches
+            .iter()
+            .map(|r| r.pack(operands, Settled::NONE).map(Box::new))
+            .collect::<Result<Vec<_>>>()?;
         Ok(Box::new(move || {
             program.launches.iter().zip(&mut blocks).try_for_each(|(ready, block)| ready.submit(stream, block))
         }))
@@ -244,18 +270,21 @@ impl CudaDevice {
 }
 
 impl Ready {
-    fn launch(&self, stream: sys::CUstream, operands: &[Buffer]) -> Result<()> {
-        let mut block = self.pack(operands)?;
+    fn launch(&self, stream: sys::CUstream, operands: &[Buffer], settled: Settled) -> Result<()> {
+        let mut block = self.pack(operands, settled)?;
         self.submit(stream, &mut block)
     }
 
     /// The argument block with this launch's addresses.
-    fn pack(&self, operands: &[Buffer]) -> Result<ArgumentBlock> {
+    fn pack(&self, operands: &[Buffer], settled: Settled) -> Result<ArgumentBlock> {
         let mut block = ArgumentBlock([0; MAX_BYTES]);
         block.0[..self.template.len()].copy_from_slice(&self.template);
         for patch in &self.patches {
             let address = operands[patch.operand].address() + patch.byte_offset as u64;
             block.0[patch.at..patch.at + 8].copy_from_slice(&address.to_ne_bytes());
+        }
+        for flag in &self.flags {
+            block.0[flag.at..flag.at + 4].copy_from_slice(&i32::from(settled.has(flag.operand)).to_ne_bytes());
         }
         for (at, map) in &self.maps {
             let encoded = encode(map, operands[map.operand].address() + map.byte_offset as u64)?;
@@ -310,6 +339,7 @@ struct Packer {
     template: Vec<u8>,
     offsets: Vec<usize>,
     patches: Vec<Patch>,
+    flags: Vec<Flag>,
     maps: Vec<(usize, TensorMap)>,
 }
 
@@ -329,6 +359,12 @@ impl Packer {
         let at = self.start(8);
         self.patches.push(Patch { at, operand, byte_offset });
         self.template.extend_from_slice(&[0; 8]);
+    }
+
+    fn flag(&mut self, operand: usize) {
+        let at = self.start(4);
+        self.flags.push(Flag { at, operand });
+        self.template.extend_from_slice(&[0; 4]);
     }
 
     fn matrices(&mut self, list: &[MatrixArg]) {

@@ -8,6 +8,7 @@ use kernelsmith_core::ops::OracleBudget;
 use kernelsmith_device::{Device, DeviceError, Executable};
 use kernelsmith_kernels::{Candidate, Catalogue, CatalogueError, Variant};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What was checked, and what was said of kernels that are right.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -191,7 +192,7 @@ pub fn batch(
         for variant in catalogue.capable(&problem, device.facts())?.0 {
             let Some(candidate) = config(&variant, &problem, device, &mut d)? else { continue };
             match Executable::prepare(device, catalogue, &candidate, &problem) {
-                Ok(executable) => executables.push(executable),
+                Ok(executable) => executables.push(Arc::new(executable)),
                 Err(DeviceError::NotOffered { .. }) => {}
                 Err(error) => out.alarms.push(format!("{op} {candidate} on {problem}: {error}")),
             }

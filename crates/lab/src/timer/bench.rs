@@ -40,7 +40,7 @@ impl Bench {
     /// executable for each step of the work.
     pub fn new(timer: &Timer, steps: &[Arc<Executable>], sets: &Sets) -> Result<Self, DeviceError> {
         let queue = timer.device.queue();
-        let single = queue.capture(sets.launches(0, steps))?;
+        let single = queue.capture_dependent(sets.launches(0, steps))?;
         queue.replay(&single)?;
         queue.synchronize()?;
         let estimate = (0..2).map(|_| timer.time(&single)).collect::<Result<Vec<f64>, _>>()?;
@@ -56,18 +56,18 @@ impl Bench {
         let groups = sets.len().div_ceil(cold_launches);
         let group = |g: usize| {
             let pick = |j: usize| sets.launches((g * cold_launches + j) % sets.len(), steps);
-            queue.capture((0..cold_launches).flat_map(pick).collect())
+            queue.capture_dependent((0..cold_launches).flat_map(pick).collect())
         };
         let cold = (0..groups).map(group).collect::<Result<Vec<_>, _>>()?;
         let end = |_| {
-            queue.capture(
+            queue.capture_dependent(
                 (sets.len() - wanted.min(sets.len())..sets.len()).flat_map(|s| sets.launches(s, steps)).collect(),
             )
         };
         let cold_end = (cold.len() == 1).then_some(()).map(end).transpose()?;
         let hot_outputs = sets.hot_outputs(&timer.device, hot_launches)?;
         let into = |j: usize| sets.launches_into(&hot_outputs[j % hot_outputs.len()], steps);
-        let hot = queue.capture((0..hot_launches).flat_map(into).collect())?;
+        let hot = queue.capture_dependent((0..hot_launches).flat_map(into).collect())?;
         let last = (0, None);
         Ok(Bench {
             cold,

@@ -158,6 +158,7 @@ fn add(
         }
         (ArgSpec::Workspace(_) | ArgSpec::Counters(_), _) => {}
         (ArgSpec::TensorMap(_), _) => return Err("WGSL has no tensor maps".to_string()),
+        (ArgSpec::Settled(_), _) => return Err("launches of WGSL never overlap".to_string()),
         _ => return Err("an argument is not what was declared".to_string()),
     }
     Ok(())

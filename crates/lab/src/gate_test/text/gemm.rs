@@ -569,4 +569,15 @@ pub static MUTATIONS: &[Mutation] = &[
         find: "copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col), 4);",
         replace: "copy_async<4>(shared_address(near + x * SHARE + o), from.at(z, row, col - col0), 4);",
     },
+    Mutation {
+        op: "gemm",
+        kernel: "sliced",
+        file: "gemm/sliced.cu",
+        name: "earlier_launches_not_waited_for",
+        class: Class::Race,
+        problem: "m=70,n=40,k=200,dtype=f32,layout=nt",
+        config: None,
+        find: r#"asm volatile("griddepcontrol.wait;" ::: "memory");"#,
+        replace: "",
+    },
 ];

@@ -213,4 +213,15 @@ pub static MUTATIONS: &[Mutation] = &[
         find: "store_one(narrowed<Out>(expr(in, 0, a, p)), a, p);",
         replace: "store_one(narrowed<Out>(expr(in, 0, a, p) + widen<Acc>(a.array<OUT>()[p.offset[OUT]])), a, p);",
     },
+    Mutation {
+        op: "map",
+        kernel: "vector",
+        file: "include/elementwise.cuh",
+        name: "earlier_launches_not_waited_for",
+        class: Class::Race,
+        problem: "shape=70x1000,expr=add(x0,x1),x0=f32,x1=f32,out=f32",
+        config: None,
+        find: r#"asm volatile("griddepcontrol.wait;" ::: "memory");"#,
+        replace: "",
+    },
 ];

@@ -216,8 +216,8 @@ pub static MUTATIONS: &[Mutation] = &[
         class: Class::Batch,
         problem: "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt",
         config: None,
-        find: "tile.z * batch_step_b, tiles.row_rank, col_mates);",
-        replace: "0 * batch_step_b, tiles.row_rank, col_mates);",
+        find: "tile.col, step * BK, tile.z * batch_step_b,",
+        replace: "tile.col, step * BK, 0 * batch_step_b,",
     },
     Mutation {
         op: "gemm",
@@ -273,5 +273,45 @@ pub static MUTATIONS: &[Mutation] = &[
         config: None,
         find: "store_matrices(buffer + r * 128 + ((column_of_lane ^ lane % 8) * 16), words);",
         replace: "store_matrices(buffer + r * 128 + column_of_lane * 16, words);",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma",
+        file: "gemm/wgmma.cu",
+        name: "settled_weights_of_one_step_only",
+        class: Class::Offset,
+        problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
+        config: None,
+        find: "fetch_b(to, tiles.at(first), first_step + s);",
+        replace: "fetch_b(to, tiles.at(first), first_step);",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma",
+        file: "gemm/wgmma.cu",
+        name: "weights_not_waited_for",
+        class: Class::Race,
+        problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
+        config: None,
+        find: r#"            if (!b_settled) {
+                wait_for_launches();
+            } else if (!a_settled) {"#,
+        replace: "            if (!a_settled) {",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma",
+        file: "gemm/wgmma.cu",
+        name: "rows_not_waited_for",
+        class: Class::Race,
+        problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
+        config: None,
+        find: r#"first_step + s);
+                }
+                wait_for_launches();
+"#,
+        replace: r#"first_step + s);
+                }
+"#,
     },
 ];
