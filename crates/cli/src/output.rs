@@ -79,19 +79,21 @@ pub fn results_table(results: &[ResultRecord]) -> String {
     let mut table = table(&[
         "problem", "mode", "winner", "µs", "GFLOP/s", "GB/s", "baseline", "ratio", "interval", "verdict", "gaps",
     ]);
+    // A chain has a line for each step.
+    let lines = |text: &str| text.replace(" > ", " >\n");
     for r in results {
         let interval = match (r.ratio_low, r.ratio_high) {
             (Some(low), Some(high)) => format!("{}–{}", short(low), short(high)),
             _ => "–".to_string(),
         };
         table.add_row([
-            r.problem.clone(),
+            lines(&r.problem),
             r.mode.clone(),
-            r.candidate.clone().unwrap_or_else(|| "–".to_string()),
+            lines(r.candidate.as_deref().unwrap_or("–")),
             maybe(r.us),
             maybe(r.gflops),
             maybe(gigabytes(r)),
-            r.baseline.clone().unwrap_or_else(|| "–".to_string()),
+            lines(r.baseline.as_deref().unwrap_or("–")),
             maybe(r.ratio),
             interval,
             r.verdict.clone(),

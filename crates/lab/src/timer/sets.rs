@@ -30,7 +30,7 @@ const MOST_KEPT: usize = 1 << 23;
 pub struct Sets {
     /// Set → step → operands.
     operands: Vec<Vec<Vec<Buffer>>>,
-    /// Set → step → seeds of the input operands (0 where an operand is the step before's output).
+    /// Set → step → seeds of the input operands (0 where an operand is taken from an earlier step).
     seeds: Vec<Vec<Vec<u64>>>,
     /// What the output of a set must be, once it was asked for: inputs stay as they are.
     references: Vec<OnceLock<Reference>>,
@@ -48,7 +48,7 @@ pub struct Sets {
 impl Sets {
     /// Fresh random inputs: enough sets for cold timing, at least two.
     pub fn new(device: &Device, work: &Work) -> Result<Self, DeviceError> {
-        let one: usize = work.steps().iter().flat_map(|p| p.operands()).map(|o| o.bytes()).sum();
+        let one = work.buffer_bytes();
         let goal = 2 * device.facts().l2_bytes.max(1) as usize;
         // A rotation of long launches is not covered by one sample, hence flushed: more sets would
         // only cost a large cache's worth of random numbers.
@@ -196,26 +196,22 @@ impl Sets {
     /// `last` is where the last step's output went, if not to the set's own.
     pub fn check(&self, queue: &Queue, set: usize, last: Option<&Buffer>) -> Result<Result<(), String>, DeviceError> {
         let budget = OracleBudget { full_flops: 2e8, samples: 1024 };
-        let mut carried: Option<HostArray> = None;
+        // What each step read and left, the output last.
+        let mut held: Vec<Vec<HostArray>> = Vec::new();
         for (s, problem) in self.work.steps().iter().enumerate() {
-            let made = |previous: Option<HostArray>| {
-                let mut arrays: Vec<HostArray> = problem
-                    .inputs()
-                    .iter()
-                    .zip(&self.seeds[set][s])
-                    .map(|(o, seed)| o.fill(Inputs::Normal, *seed))
-                    .collect();
-                if let Some(previous) = previous {
-                    arrays[0] = previous;
-                }
-                let refs: Vec<&HostArray> = arrays.iter().collect();
-                problem.reference(&refs, Inputs::Normal, budget)
-            };
+            let inputs = problem.inputs();
             // A race asks for the same again and again, and the oracle takes far longer than a launch.
-            let kept = self.references[set].get();
-            let reference = match kept {
-                Some(reference) => Cow::Borrowed(reference),
-                None => self.keep(set, made(carried.take())),
+            let (reference, mut arrays) = match self.references[set].get() {
+                Some(reference) => (Cow::Borrowed(reference), Vec::new()),
+                None => {
+                    let fill = |(o, seed): (&Operand, &u64)| o.fill(Inputs::Normal, *seed);
+                    let mut arrays: Vec<HostArray> = inputs.iter().zip(&self.seeds[set][s]).map(fill).collect();
+                    for link in self.work.links(s) {
+                        arrays[link.operand] = start_of(&held[link.step][link.source], &inputs[link.operand]);
+                    }
+                    let refs: Vec<&HostArray> = arrays.iter().collect();
+                    (self.keep(set, problem.reference(&refs, Inputs::Normal, budget)), arrays)
+                }
             };
             let output = problem.output();
             let mut got = HostArray::zeros(output.dtype, output.layout.span());
@@ -230,10 +226,19 @@ impl Sets {
                     comparison.worst.unwrap_or_default()
                 )));
             }
-            carried = Some(got);
+            arrays.push(got);
+            held.push(arrays);
         }
         Ok(Ok(()))
     }
+}
+
+/// An operand that begins where `array` does.
+fn start_of(array: &HostArray, operand: &Operand) -> HostArray {
+    let mut out = HostArray::zeros(operand.dtype, operand.layout.span());
+    let bytes = operand.bytes();
+    out.as_bytes_mut().copy_from_slice(&array.as_bytes()[..bytes]);
+    out
 }
 
 /// Step → operands, and step → seeds of the inputs.
@@ -242,26 +247,29 @@ type FilledSet = (Vec<Vec<Buffer>>, Vec<Vec<u64>>);
 /// One set of fresh inputs.
 fn fill_set(device: &Device, work: &Work) -> Result<FilledSet, DeviceError> {
     let (mut set, mut seeds): FilledSet = (Vec::new(), Vec::new());
-    for problem in work.steps() {
-        let carried = set.last().and_then(|step| step.last()).cloned();
-        let (buffers, step_seeds) = fill_step(device, problem, carried)?;
+    for (s, problem) in work.steps().iter().enumerate() {
+        let taken = |i: usize| {
+            let link = work.links(s).iter().find(|l| l.operand == i)?;
+            Some(set[link.step][link.source].clone())
+        };
+        let (buffers, step_seeds) = fill_step(device, problem, &taken)?;
         set.push(buffers);
         seeds.push(step_seeds);
     }
     Ok((set, seeds))
 }
 
-/// Fresh inputs for one step; `carried` takes the place of its first operand.
+/// Fresh inputs for one step, save those that it takes from earlier ones.
 fn fill_step(
     device: &Device,
     problem: &Problem,
-    carried: Option<Buffer>,
+    taken: &dyn Fn(usize) -> Option<Buffer>,
 ) -> Result<(Vec<Buffer>, Vec<u64>), DeviceError> {
     let queue = device.queue();
     let (mut buffers, mut seeds) = (Vec::new(), Vec::new());
     for (i, operand) in problem.inputs().iter().enumerate() {
-        if let (0, Some(buffer)) = (i, &carried) {
-            buffers.push(buffer.clone());
+        if let Some(buffer) = taken(i) {
+            buffers.push(buffer);
             seeds.push(0);
             continue;
         }
@@ -283,6 +291,35 @@ mod tests {
 
     fn cpu() -> Device {
         Device::open(DeviceId::Cpu).unwrap()
+    }
+
+    #[test]
+    fn what_a_chain_leaves_is_checked_step_by_step() {
+        use kernelsmith_kernels::{Candidate, Catalogue};
+        let device = cpu();
+        let catalogue = Catalogue::builtin().unwrap();
+        // A product, the first half of its result times the second, a product of that with the first one's A added.
+        let text = "m=1,n=8,k=4,dtype=f32 > map shape=4,expr=mul(x0,x1),x0=f32,x1=f32@4:1,out=f32 with x1=1 > m=1,n=4,k=4,dtype=f32,beta=1.0 with c=1.a";
+        let work = Work::parse("gemm", text).unwrap();
+        let sets = Sets::new(&device, &work).unwrap();
+        let prepare = |p: &Problem| {
+            let variant = catalogue.capable(p, device.facts()).unwrap().0.remove(0);
+            let config = variant.fallback(p, device.facts()).unwrap().unwrap();
+            let candidate = Candidate { variant: variant.name.clone(), config };
+            Arc::new(Executable::prepare(&device, &catalogue, &candidate, p).unwrap())
+        };
+        let steps: Vec<_> = work.steps().iter().map(prepare).collect();
+        let queue = device.queue();
+        sets.poison(&queue).unwrap();
+        for (executable, operands) in sets.launches(0, &steps) {
+            executable.launch(&queue, &operands).unwrap();
+        }
+        assert_eq!(sets.check(&queue, 0, None).unwrap(), Ok(()));
+        assert_eq!(sets.changed_input(&queue, 0).unwrap(), None);
+        // Each step's result is held to what it really read.
+        let between = sets.launches(0, &steps)[1].1[2].clone();
+        queue.fill(&between, 0).unwrap();
+        assert!(sets.check(&queue, 0, None).unwrap().unwrap_err().contains("wrong result"));
     }
 
     #[test]
