@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Dtypes, layouts, alignments, epilogues and sizes that render differently.
-const GEMM: [&str; 47] = [
+const GEMM: [&str; 50] = [
     "m=4096,n=4096,k=4096,dtype=f16",
     "m=512,n=512,k=512,dtype=f32,layout=tn,epilogue=bias+gelu",
     "m=1,n=9728,k=896,dtype=f16,layout=nt",
@@ -46,6 +46,10 @@ const GEMM: [&str; 47] = [
     "m=1000,n=776,k=200,dtype=bf16,layout=tt,epilogue=bias+gelu",
     "m=520,n=264,k=1096,dtype=f16,layout=tn,beta=0.5,d=0@0:1:520",
     "m=640,n=768,k=256,dtype=f16,layout=nt,epilogue=residual+relu",
+    // What tensor copies cannot read.
+    "m=1000,n=1001,k=1003,dtype=f16,layout=tn,epilogue=bias",
+    "m=1024,n=2048,k=1023,dtype=bf16,layout=nt",
+    "batch=2,m=3000,n=3000,k=600,dtype=f16,a=1@1800600:601:1,b=600@1800000:-1:600",
     "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt,epilogue=bias+relu",
     "m=4096,n=4096,k=4096,dtype=f32,compute=tf32,layout=nt",
     "m=512,n=512,k=512,dtype=f32,compute=tf32,layout=nt,beta=1.0,epilogue=bias+gelu",

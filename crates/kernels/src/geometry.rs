@@ -56,10 +56,18 @@ pub struct MatrixArg {
     pub strides: [i64; 3],
 }
 
+/// What a descriptor is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Operand(usize),
+    /// The variant's own scratch, where a launch before packed an operand.
+    Workspace,
+}
+
 /// A TMA descriptor to encode: sizes and byte strides, innermost dimension first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorMap {
-    pub operand: usize,
+    pub memory: Memory,
     pub byte_offset: usize,
     pub dtype: DType,
     pub dims: Vec<u64>,
@@ -225,7 +233,22 @@ impl Resolver<'_> {
         let name = &spec.operand;
         let index = self.index(name)?;
         let operand = &self.operands[index];
-        let (shape, strides) = (operand.layout.shape(), operand.layout.strides());
+        let shape = operand.layout.shape();
+        let element = operand.dtype.bytes();
+        let (memory, byte_offset, strides) = match &spec.packed {
+            None => (Memory::Operand(index), operand.layout.offset() * element, operand.layout.strides().to_vec()),
+            Some(place) => {
+                let numbers = place.iter().map(|f| self.int(f)).collect::<Result<Vec<i64>, _>>()?;
+                let (at, strides) = numbers.split_first().unwrap_or((&0, &[]));
+                if strides.len() != shape.len() || *at < 0 {
+                    return Err(self.fail(format!(
+                        "`packed` of operand `{name}` is {numbers:?}, expected a byte and {} strides",
+                        shape.len()
+                    )));
+                }
+                (Memory::Workspace, *at as usize, strides.iter().map(|s| *s as isize).collect())
+            }
+        };
         // Innermost first: the contiguous dimension, then the others from the last one outwards. A dimension of
         // size 1 has no neighbours: it is the contiguous one only where no other is.
         let unit = |longer: bool| (0..shape.len()).rev().find(|&d| strides[d] == 1 && (shape[d] > 1 || !longer));
@@ -239,7 +262,6 @@ impl Resolver<'_> {
                 self.fail(format!("operand `{name}` of shape {shape:?} does not fit a tensor map of rank {rank}"))
             );
         }
-        let element = operand.dtype.bytes();
         // No dimension is empty in a descriptor, and a broadcast one has a single index.
         let repeats = |d: usize| d != inner && strides[d] == 0;
         let dims: Vec<u64> =
@@ -261,8 +283,8 @@ impl Resolver<'_> {
         }
         let box_sizes = spec.box_sizes.iter().map(|f| self.size(f, "box", 1..=256)).collect::<Result<Vec<_>, _>>()?;
         Ok(TensorMap {
-            operand: index,
-            byte_offset: operand.layout.offset() * element,
+            memory,
+            byte_offset,
             dtype: operand.dtype,
             dims,
             strides: byte_strides,

@@ -94,6 +94,8 @@ pub struct TensorMapSpec {
     pub swizzle: u32,
     /// Whether f32 elements are rounded to tf32 on the way to shared memory.
     pub tf32: bool,
+    /// Where the operand was packed to: the byte in the workspace and the strides there, in elements.
+    pub packed: Option<Vec<Formula>>,
 }
 
 /// File and line of a declaration.
@@ -409,7 +411,7 @@ impl Reader<'_> {
     }
 
     fn tensor_map(&self, value: &Value, table: &Table) -> Result<ArgSpec> {
-        self.known(table, &["tensor_map", "box", "swizzle", "tf32"], "a tensor map")?;
+        self.known(table, &["tensor_map", "box", "swizzle", "tf32", "packed"], "a tensor map")?;
         let swizzle = table.get("swizzle").and_then(Value::as_integer).unwrap_or(0);
         if ![0, 32, 64, 128].contains(&swizzle) {
             return Err(self.fail_at("swizzle", format!("swizzle {swizzle}, expected 0, 32, 64 or 128 bytes")));
@@ -423,6 +425,7 @@ impl Reader<'_> {
             None => false,
             Some(v) => v.as_bool().ok_or_else(|| self.fail_at("tf32", "`tf32` must be true or false"))?,
         };
-        Ok(ArgSpec::TensorMap(TensorMapSpec { operand, box_sizes, swizzle: swizzle as u32, tf32 }))
+        let packed = table.get("packed").map(|v| self.formulas("packed", Some(v))).transpose()?;
+        Ok(ArgSpec::TensorMap(TensorMapSpec { operand, box_sizes, swizzle: swizzle as u32, tf32, packed }))
     }
 }

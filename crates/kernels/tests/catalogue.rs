@@ -61,6 +61,46 @@ fn a_manifest_becomes_launches() {
     assert!(v.launches(&space[1], &one, &facts).unwrap().is_empty(), "`when` was ignored");
 }
 
+/// A packed operand's descriptor is of the workspace, with the strides that the manifest says.
+#[test]
+fn a_packed_operand_is_read_from_the_workspace() {
+    use kernelsmith_kernels::geometry::Memory;
+    let catalogue = Catalogue::builtin().unwrap();
+    let v = catalogue.variant("gemm", Target::Cuda, "wgmma_packed").unwrap();
+    let facts = DeviceFacts::h200();
+    let p = gemm("batch=2,m=300,n=200,k=101,dtype=f16,layout=tn,a=5@30500:1:303");
+    let launches = v.launches(&v.default, &p, &facts).unwrap();
+    assert_eq!(launches.iter().map(|l| l.entry.as_str()).collect::<Vec<_>>(), ["pack", "gemm"]);
+    assert_eq!(launches[0].grid, [2, 5 + 4, 2]);
+    assert_eq!(launches[0].args[2], Arg::Workspace((300 + 200) * 104 * 2 * 2));
+    let map = |i: usize| match &launches[1].args[i] {
+        Arg::TensorMap(map) => map.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (a, b) = (map(0), map(1));
+    assert_eq!((a.memory, a.byte_offset), (Memory::Workspace, 0));
+    assert_eq!((a.dims, a.strides, a.box_sizes), (vec![101, 300, 2], vec![208, 300 * 208], vec![64, 128, 1]));
+    assert_eq!((b.memory, b.byte_offset), (Memory::Workspace, 300 * 208 * 2));
+    assert_eq!((b.dims, b.strides), (vec![101, 200, 2], vec![208, 200 * 208]));
+    assert_eq!(map(2).memory, Memory::Operand(2));
+    // What `wgmma` reads itself is not packed, and the other way round.
+    let wgmma = catalogue.variant("gemm", Target::Cuda, "wgmma").unwrap();
+    for (text, packed) in [
+        ("m=512,n=512,k=512,dtype=f16", false),
+        ("m=512,n=511,k=512,dtype=f16,layout=nn", true),
+        ("m=512,n=512,k=511,dtype=bf16,layout=nt", true),
+        ("m=512,n=512,k=512,dtype=f16,a=0@0:1024:2", true),
+        ("m=512,n=512,k=512,dtype=f16,a=261632@0:-512:1", true),
+    ] {
+        let able =
+            |v: &manifest::Variant| catalogue.capable(&gemm(text), &facts).unwrap().0.iter().any(|c| c.name == v.name);
+        assert_eq!((able(v), able(wgmma)), (packed, !packed), "{text}");
+        if packed {
+            assert!((1..=200).contains(&v.space(&gemm(text), &facts).unwrap().len()), "{text}");
+        }
+    }
+}
+
 /// What the driver asks of a descriptor: no empty dimension, strides that are positive multiples of 16 bytes.
 #[test]
 fn tensor_maps_of_odd_views_are_valid_descriptors() {

@@ -7,7 +7,7 @@ use crate::error::{DeviceError, Result};
 use cudarc::driver::sys;
 use kernelsmith_core::{DType, Problem};
 use kernelsmith_kernels::frame::Field;
-use kernelsmith_kernels::geometry::{Arg, Launch, MatrixArg, TensorMap};
+use kernelsmith_kernels::geometry::{Arg, Launch, MatrixArg, Memory, TensorMap};
 use kernelsmith_kernels::{Candidate, Catalogue, Variant, render};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -71,6 +71,8 @@ struct Ready {
     patches: Vec<Patch>,
     flags: Vec<Flag>,
     maps: Vec<(usize, TensorMap)>,
+    /// Address of the program's scratch, 0 where it has none.
+    workspace: u64,
 }
 
 // SAFETY: the function handle belongs to a module that any thread may use.
@@ -219,6 +221,7 @@ impl CudaDevice {
             patches: packer.patches,
             flags: packer.flags,
             maps: packer.maps,
+            workspace: address(&scratch.workspace),
         })
     }
 
@@ -287,7 +290,11 @@ impl Ready {
             block.0[flag.at..flag.at + 4].copy_from_slice(&i32::from(settled.has(flag.operand)).to_ne_bytes());
         }
         for (at, map) in &self.maps {
-            let encoded = encode(map, operands[map.operand].address() + map.byte_offset as u64)?;
+            let start = match map.memory {
+                Memory::Operand(operand) => operands[operand].address(),
+                Memory::Workspace => self.workspace,
+            };
+            let encoded = encode(map, start + map.byte_offset as u64)?;
             block.0[*at..*at + encoded.len()].copy_from_slice(&encoded);
         }
         Ok(block)

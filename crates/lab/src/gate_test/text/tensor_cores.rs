@@ -1,4 +1,4 @@
-//! Products on tensor cores: `mma` and `wgmma`.
+//! Products on tensor cores: `mma`, `wgmma` and `wgmma_packed`.
 
 use super::Mutation;
 use crate::gate_test::Class;
@@ -156,7 +156,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "accumulation_dropped",
         class: Class::Accumulation,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -167,7 +167,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "last_step_dropped",
         class: Class::Tail,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -178,7 +178,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "quarter_of_a_stage_dropped",
         class: Class::Tail,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -189,7 +189,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "batch_ignored",
         class: Class::Batch,
         problem: "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -200,7 +200,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "a_one_step_ahead",
         class: Class::Offset,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -211,7 +211,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "batch_of_b_ignored",
         class: Class::Batch,
         problem: "batch=3,m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -222,7 +222,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "warpgroups_share_rows",
         class: Class::Index,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -233,7 +233,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "bias_of_the_neighbour",
         class: Class::Epilogue,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt,epilogue=bias+relu",
@@ -244,7 +244,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "neighbours_swapped",
         class: Class::Swap,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -255,7 +255,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "rounds_towards_zero",
         class: Class::Rounding,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -266,7 +266,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "swizzle_of_the_output_missing",
         class: Class::Stride,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -277,7 +277,7 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "settled_weights_of_one_step_only",
         class: Class::Offset,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -288,20 +288,21 @@ pub static MUTATIONS: &[Mutation] = &[
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "weights_not_waited_for",
         class: Class::Race,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
         config: None,
         find: r#"            if (!b_settled) {
                 wait_for_launches();
-            } else if (!a_settled) {"#,
-        replace: "            if (!a_settled) {",
+#ifdef"#,
+        replace: r#"            if (!b_settled) {
+#ifdef"#,
     },
     Mutation {
         op: "gemm",
         kernel: "wgmma",
-        file: "gemm/wgmma.cu",
+        file: "include/wgmma_product.cuh",
         name: "rows_not_waited_for",
         class: Class::Race,
         problem: "m=200,n=136,k=264,dtype=bf16,layout=nt",
@@ -313,5 +314,77 @@ pub static MUTATIONS: &[Mutation] = &[
         replace: r#"first_step + s);
                 }
 "#,
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "gemm/wgmma_packed.cu",
+        name: "last_of_k_not_packed",
+        class: Class::Tail,
+        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: "first_k + at >= pitch) continue;",
+        replace: "first_k + at + 8 > k) continue;",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "gemm/wgmma_packed.cu",
+        name: "batch_of_b_at_its_rows",
+        class: Class::Batch,
+        problem: "batch=3,m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: "(long long)z * n) * pitch, pitch);",
+        replace: "(long long)z * m) * pitch, pitch);",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "gemm/wgmma_packed.cu",
+        name: "tile_transposed",
+        class: Class::Swap,
+        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: "(r + i * APART) * PACK_PITCH + kk :",
+        replace: "kk * PACK_PITCH + r + i * APART :",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "gemm/wgmma_packed.cu",
+        name: "barrier_dropped",
+        class: Class::Race,
+        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: r#"    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < PACK * PACK / 8 / PACK_THREADS; ++i) {"#,
+        replace: r#"#pragma unroll
+    for (int i = 0; i < PACK * PACK / 8 / PACK_THREADS; ++i) {"#,
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "gemm/wgmma_packed.cu",
+        name: "last_row_left_out",
+        class: Class::Guard,
+        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: "if (row + of_row >= rows ||",
+        replace: "if (row + of_row >= rows - 1 ||",
+    },
+    Mutation {
+        op: "gemm",
+        kernel: "wgmma_packed",
+        file: "include/wgmma_product.cuh",
+        name: "packing_not_waited_for",
+        class: Class::Race,
+        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
+        config: None,
+        find: r#"            if (!b_settled) {
+                wait_for_launches();
+#ifdef"#,
+        replace: r#"            if (!b_settled) {
+#ifdef"#,
     },
 ];
