@@ -208,6 +208,9 @@ pub struct CheckArgs {
     /// Longest a candidate may take
     #[arg(long, value_parser = duration, default_value = "120s")]
     pub limit: Duration,
+    /// The problem alone on a few families of inputs, without its edge cases: for tools that slow kernels down
+    #[arg(long)]
+    pub brief: bool,
     #[command(flatten)]
     pub common: Common,
 }

@@ -205,8 +205,9 @@ impl BenchSession {
     }
 
     /// The full gate.
-    pub fn gate(&self, problem: &Problem, candidate: &Candidate) -> Outcome {
-        gate::full(&self.device, &self.catalogue, candidate, problem)
+    pub fn gate(&self, problem: &Problem, candidate: &Candidate, brief: bool) -> Outcome {
+        let gate = if brief { gate::brief } else { gate::full };
+        gate(&self.device, &self.catalogue, candidate, problem)
     }
 
     /// A paired, interleaved race: each block runs every contender once, in random order, on

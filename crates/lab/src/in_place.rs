@@ -165,7 +165,7 @@ pub fn tune(
                 if !shorter(LOOK)? || !shorter(CONFIRM)? {
                     continue;
                 }
-                let gate = gate_one(lab.worker, &problem, &candidate, LIMIT)?;
+                let gate = gate_one(lab.worker, &problem, &candidate, false, LIMIT)?;
                 lab.writer.append(&Record::Gate(gate.clone()))?;
                 if gate.verdict == Verdict::Ok {
                     (lab.note)(&format!("{problem}: {runs} gives way to {candidate}"));

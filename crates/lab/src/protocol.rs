@@ -40,6 +40,8 @@ pub enum Request {
         op: String,
         problem: String,
         candidate: String,
+        /// The short gate alone.
+        brief: bool,
     },
     /// The full gate on a kernel with a planted fault, or where `sound` on the kernel as it ships.
     /// Needs no `Open`: nothing is timed.

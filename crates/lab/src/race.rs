@@ -44,7 +44,7 @@ pub enum Purpose {
     Judge,
 }
 
-/// Asks for the full gate on one candidate.
+/// Asks for the full gate on one candidate, or where `brief` for the short one.
 ///
 /// # Errors
 /// There is no worker to ask, or the wait was stopped.
@@ -52,10 +52,15 @@ pub fn gate_one(
     worker: &mut Worker,
     problem: &Problem,
     candidate: &Candidate,
+    brief: bool,
     limit: Duration,
 ) -> Result<GateRecord, WorkerError> {
-    let request =
-        Request::Gate { op: problem.op().to_string(), problem: problem.text(), candidate: candidate.to_string() };
+    let request = Request::Gate {
+        op: problem.op().to_string(),
+        problem: problem.text(),
+        candidate: candidate.to_string(),
+        brief,
+    };
     let start = Instant::now();
     let mut record = GateRecord {
         op: problem.op().to_string(),

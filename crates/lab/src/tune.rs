@@ -479,7 +479,7 @@ impl<'a> Tuner<'a> {
                 break;
             }
             self.check_stop()?;
-            let record = gate_one(self.worker, problem, candidate, self.options.candidate_limit * 4)?;
+            let record = gate_one(self.worker, problem, candidate, false, self.options.candidate_limit * 4)?;
             self.writer.append(&Record::Gate(record.clone()))?;
             if record.verdict == Verdict::Ok {
                 passed.push((candidate.clone(), record));

@@ -95,8 +95,8 @@ fn handle(session: &mut Option<BenchSession>, bare: &mut Bare, request: Request)
             let result = session.screen(&Problem::parse(&op, &problem)?, &candidate.parse()?, best_us);
             Answer::Screened { result }
         }
-        Request::Gate { op, problem, candidate } => {
-            gated(session.gate(&Problem::parse(&op, &problem)?, &candidate.parse()?))
+        Request::Gate { op, problem, candidate, brief } => {
+            gated(session.gate(&Problem::parse(&op, &problem)?, &candidate.parse()?, brief))
         }
         Request::Race { op, problem, contenders, peers, mode, budget_ms, seed } => {
             let work = Work::parse(&op, &problem)?;
@@ -174,7 +174,7 @@ mod tests {
             ("gemm".to_string(), "m=3,n=5,k=7,dtype=f32".to_string(), "gemm_crate[THREADS=0]".to_string());
         let requests = [
             Request::Open { device: "cpu".to_string(), kernels: None, untimed: true },
-            Request::Gate { op: op.clone(), problem: problem.clone(), candidate: candidate.clone() },
+            Request::Gate { op: op.clone(), problem: problem.clone(), candidate: candidate.clone(), brief: false },
             Request::Screen { op, problem, candidate, best_us: None },
         ];
         let input = requests.map(|r| serde_json::to_string(&r).unwrap() + "\n").concat();

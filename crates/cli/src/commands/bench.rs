@@ -97,7 +97,7 @@ fn bench(
         other => vec![complete(other, problem, catalogue, device)?],
     };
     // A time without a passed gate is not a result.
-    let gate = gate_one(worker, problem, &candidate, LIMIT)?;
+    let gate = gate_one(worker, problem, &candidate, false, LIMIT)?;
     keep(Record::Gate(gate.clone()))?;
     if gate.verdict != Verdict::Ok {
         let detail = gate.detail.unwrap_or_default();

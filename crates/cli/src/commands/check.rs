@@ -42,7 +42,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut vendor_error: Option<f64> = None;
     let mut records = Vec::new();
     for candidate in vendors.iter().filter(|v| !candidates.contains(v)).chain(&candidates) {
-        let record = gate_one(&mut worker, &problem, candidate, args.limit)?;
+        let record = gate_one(&mut worker, &problem, candidate, args.brief, args.limit)?;
         if vendors.contains(candidate) && record.verdict == Verdict::Ok {
             vendor_error =
                 Some(vendor_error.map_or(record.max_error_over_bound, |e: f64| e.min(record.max_error_over_bound)));
