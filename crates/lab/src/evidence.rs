@@ -86,6 +86,11 @@ pub struct TimerRecord {
 }
 
 impl TimerRecord {
+    /// The checks of the try that passed: a try is three of them, the last one ended the test.
+    pub fn last_try(&self) -> &[(i64, f64)] {
+        &self.checks[self.checks.len().saturating_sub(3)..]
+    }
+
     /// Whether the self-test ran.
     pub fn tested(&self) -> bool {
         !self.checks.is_empty()

@@ -63,10 +63,10 @@ pub fn commit(session: &Session) -> Markup {
     }
 }
 
-/// How far the worst of the self-test's times was from what was asked.
+/// How far the worst time of the try that passed was from what was asked.
 fn accuracy(timer: &TimerRecord) -> String {
     let deviation = |(asked, us): &(i64, f64)| (us / (*asked as f64 / 1e3) - 1.0).abs();
-    match timer.checks.iter().filter(|(asked, _)| *asked > 0).map(deviation).max_by(f64::total_cmp) {
+    match timer.last_try().iter().filter(|(asked, _)| *asked > 0).map(deviation).max_by(f64::total_cmp) {
         Some(worst) => format!("within {} %", three(worst * 100.0)),
         None => "not tested".to_string(),
     }
