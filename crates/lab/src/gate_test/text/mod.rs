@@ -5,6 +5,7 @@ mod map;
 mod movement;
 mod reduce;
 mod row;
+mod simt_ring;
 mod skinny;
 mod split;
 mod tensor_cores;
@@ -34,7 +35,8 @@ pub struct Mutation {
 
 /// Every mutation.
 pub fn mutations() -> impl Iterator<Item = &'static Mutation> {
-    let products = [gemm::MUTATIONS, skinny::MUTATIONS, split::MUTATIONS, tensor_cores::MUTATIONS];
+    let products =
+        [gemm::MUTATIONS, simt_ring::MUTATIONS, skinny::MUTATIONS, split::MUTATIONS, tensor_cores::MUTATIONS];
     let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS];
     products.into_iter().chain(rest).flatten().chain(wgsl::mutations())
 }
