@@ -16,7 +16,7 @@ watch() {
     tool=$1 name=$2 op=$3 problem=$4
     shift 4
     "$sanitizer" --tool "$tool" --target-processes all --error-exitcode 9 --print-limit 20 \
-        "$smith" check "$op" --problem "$problem" --device cuda:0 --brief --limit 280s "$@" > "$out/$tool-$name.txt" 2>&1
+        "$smith" check "$op" --problem "$problem" --device cuda:0 --brief --limit 280s "$@" < /dev/null > "$out/$tool-$name.txt" 2>&1
 }
 
 # A manifest of one variant, its source with a fault.

@@ -48,7 +48,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("check gemm --problem m=2000000,n=2000000,k=9,dtype=f64 --device cpu", &["m=2000000", "GiB", "cpu has"]),
     ("bench gemm --problem m=2000000,n=2000000,k=9,dtype=f64 --device cpu", &["m=2000000", "GiB", "cpu has"]),
     ("tune --problem m=2000000,n=2000000,k=9,dtype=f64 --device cpu", &["m=2000000", "GiB", "cpu has"]),
-    ("tune --problem m=3,n=4,k=5,dtype=f32>m=3,n=4,k=5,dtype=f32 --device cpu", &["the next one takes"]),
+    ("tune --problem m=3,n=4,k=5,dtype=f32>m=3,n=4,k=5,dtype=f32 --device cpu", &["step 2 takes"]),
     // Files and folders.
     ("tune --spec nowhere --device cpu", &["nowhere", "starter.toml"]),
     ("tune --spec FILE --device cpu", &["FILE:1", "`name` is missing"]),

@@ -272,7 +272,7 @@ impl Fixture {
         }
         // Launches that may overlap run behind others from here on: first the one that makes their first input, as
         // in a network, with the rest there already.
-        let staged = if executable.overlaps() && !is_large(&self.problem) { self.staged(device)? } else { Vec::new() };
+        let staged = if executable.overlaps() { self.staged(device)? } else { Vec::new() };
         let behind = |late: &[(usize, Buffer)]| match executable.overlaps() {
             true => late::run(queue, executable, &operands, late),
             false => alone(),
@@ -317,14 +317,19 @@ impl Fixture {
         Ok(outcome)
     }
 
-    /// The inputs once more, for launches that write them late.
+    /// The inputs once more, for launches that write them late; of a large problem the first one alone.
     fn staged(&self, device: &Device) -> Result<Vec<(usize, Buffer)>, DeviceError> {
         let copy = |(i, array): (usize, &HostArray)| {
             let buffer = device.alloc(array.as_bytes().len())?;
             device.queue().write(&buffer, 0, array.as_bytes())?;
             Ok((i, buffer))
         };
-        self.arrays.iter().enumerate().map(copy).collect()
+        let large = is_large(&self.problem);
+        let wanted = |(i, array): &(usize, &HostArray)| {
+            let bytes = array.as_bytes().len();
+            bytes > 0 && (!large || *i == 0 && bytes <= LATE_BYTES)
+        };
+        self.arrays.iter().enumerate().filter(wanted).map(copy).collect()
     }
 
     fn same_bits(&self, a: &HostArray, b: &HostArray) -> bool {
@@ -353,6 +358,9 @@ const MOST_AT_ONCE: usize = 4;
 const LARGE_FLOPS: f64 = 2e9;
 /// As above, for work that moves much and computes little.
 const LARGE_BYTES: f64 = 64e6;
+
+/// Bytes of a large problem's first input that one launch may write late: some milliseconds.
+const LATE_BYTES: usize = 64 << 20;
 
 fn is_large(problem: &Problem) -> bool {
     problem.flops() > LARGE_FLOPS || problem.bytes() > LARGE_BYTES

@@ -45,8 +45,8 @@ extern "C" __global__ void late(const unsigned char* from, unsigned char* to, lo
 }
 "#;
 
-/// A catalogue with the kernel in it.
-fn catalogue() -> Result<&'static Catalogue, DeviceError> {
+/// The built-in catalogue with the kernel in it.
+pub fn catalogue() -> Result<&'static Catalogue, DeviceError> {
     static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
     if let Some(known) = CATALOGUE.get() {
         return Ok(known);
@@ -57,8 +57,9 @@ fn catalogue() -> Result<&'static Catalogue, DeviceError> {
     Ok(CATALOGUE.get_or_init(|| made))
 }
 
-/// Runs `executable` twice behind launches that write the inputs in `late`, from the copies that go with them.
-/// Those inputs hold poison until then, and what `staged` holds after.
+/// Runs `executable` behind launches that write the inputs in `late`, from the copies that go with them: those
+/// inputs hold poison until then. Behind none it runs twice, the second time behind itself. (Behind others it must
+/// not: the second launch would put right what the first left wrong.)
 ///
 /// # Errors
 /// A device that gives no memory or fails.
@@ -79,7 +80,8 @@ pub fn run(
         queue.fill(&operands[*input], NAN_BYTE)?;
         launches.push((copy, vec![staged.clone(), operands[*input].clone()]));
     }
-    launches.extend([(executable.clone(), operands.to_vec()), (executable.clone(), operands.to_vec())]);
+    let times = if late.is_empty() { 2 } else { 1 };
+    launches.extend((0..times).map(|_| (executable.clone(), operands.to_vec())));
     let graph = queue.capture(launches)?;
     queue.replay(&graph)?;
     // The graph must outlive its replay.

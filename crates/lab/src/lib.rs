@@ -12,7 +12,7 @@ pub mod history;
 pub mod in_place;
 pub mod inspection;
 pub mod interchange;
-mod late;
+pub mod late;
 pub mod lines;
 pub mod live;
 pub mod peer;

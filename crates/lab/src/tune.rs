@@ -70,7 +70,7 @@ pub struct Tuner<'a> {
     pub progress: &'a mut dyn Progress,
     pub stop: &'a AtomicBool,
     /// Winners of single problems in this run, by problem and mode: the steps of chains.
-    winners: HashMap<(String, String), (Candidate, Candidate)>,
+    winners: HashMap<(&'static str, String, String), (Candidate, Candidate)>,
     compilers: Compilers,
     /// What is known from other problems and devices; this run's own problems join it.
     pub siblings: Siblings,
@@ -210,7 +210,7 @@ impl<'a> Tuner<'a> {
         let (Some(candidate), [_]) = (&r.candidate, work.steps()) else { return };
         let Ok(parsed) = candidate.parse::<Candidate>() else { return };
         let baseline = r.baseline.as_ref().and_then(|b| b.parse().ok()).unwrap_or(parsed.clone());
-        self.winners.insert((r.problem.clone(), r.mode.clone()), (parsed, baseline));
+        self.winners.insert((work.op(), r.problem.clone(), r.mode.clone()), (parsed, baseline));
         entry_of(r, self.device, &self.options.run).into_iter().for_each(|e| self.table.insert(e));
     }
 
@@ -556,7 +556,7 @@ impl<'a> Tuner<'a> {
     fn chain(&mut self, work: &Work, share: Duration) -> Result<Vec<ResultRecord>, TuneError> {
         let mut out = Vec::new();
         for step in work.steps() {
-            if !self.winners.contains_key(&(step.text(), "cold".to_string())) {
+            if !self.winners.contains_key(&(step.op(), step.text(), "cold".to_string())) {
                 let single = Work::from(step.clone());
                 for record in self.problem(&single, share.div_f64(2.0 * work.steps().len() as f64), &[])? {
                     self.remember(&single, &record);
@@ -564,7 +564,7 @@ impl<'a> Tuner<'a> {
             }
         }
         for mode in Mode::ALL {
-            let find = |p: &Problem| self.winners.get(&(p.text(), mode.name().to_string()));
+            let find = |p: &Problem| self.winners.get(&(p.op(), p.text(), mode.name().to_string()));
             let picked: Option<Vec<&(Candidate, Candidate)>> = work.steps().iter().map(find).collect();
             let mut contenders = Vec::new();
             if let Some(picked) = picked {

@@ -78,3 +78,18 @@ fn every_mutation_compiles_to_a_binary_of_its_own() {
     println!("{} mutations compiled", faults.len());
     assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), faults.len(), broken.join("\n"));
 }
+
+/// The gate's own kernel is in no catalogue that other tests compile.
+#[test]
+fn the_kernel_that_makes_inputs_late_compiles() {
+    if version().is_err() {
+        return;
+    }
+    let facts = DeviceFacts::h200();
+    let catalogue = kernelsmith_lab::late::catalogue().unwrap();
+    let problem = kernelsmith_core::Problem::parse("map", "shape=1001,expr=x0,x0=u8,out=u8").unwrap();
+    let variant = catalogue.variant("map", kernelsmith_kernels::Target::Cuda, "late").unwrap();
+    let rendered = render::cuda(catalogue, variant, &variant.default, &problem, &facts).unwrap();
+    compile(&rendered, facts.cc, "late", None).unwrap();
+    assert_eq!(variant.launches(&variant.default, &problem, &facts).unwrap()[0].grid, [1, 1, 1]);
+}

@@ -373,18 +373,4 @@ pub static MUTATIONS: &[Mutation] = &[
         find: "if (row + of_row >= rows ||",
         replace: "if (row + of_row >= rows - 1 ||",
     },
-    Mutation {
-        op: "gemm",
-        kernel: "wgmma_packed",
-        file: "include/wgmma_product.cuh",
-        name: "packing_not_waited_for",
-        class: Class::Race,
-        problem: "m=200,n=136,k=261,dtype=bf16,layout=nt",
-        config: None,
-        find: r#"            if (!b_settled) {
-                wait_for_launches();
-#ifdef"#,
-        replace: r#"            if (!b_settled) {
-#ifdef"#,
-    },
 ];
