@@ -95,6 +95,9 @@ impl Live {
     /// Makes the last page, which looks for no other, and stays until an open page has it.
     pub fn finish(self, folder: &Path) {
         self.make(folder, false);
+        if !self.awaited() {
+            return;
+        }
         let given_up = Instant::now() + 2 * ASKS;
         while self.awaited() && Instant::now() < given_up {
             std::thread::sleep(Duration::from_millis(20));
