@@ -21,6 +21,7 @@
 // Run: smith bench gemm --problem m=16,n=896,k=4864,dtype=f16,layout=nt --candidate skinny
 
 #include "async_copy.cuh"
+#include "late_loads.cuh"
 #include "mma.cuh"
 #include "overlap.cuh"
 
@@ -138,6 +139,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
         }
     };
 
+    bring_rows(a, z, m, k, BLOCK_THREADS);
     if (!b_settled) wait_for_launches();
     Piece piece_b[UNROLL][WIDE];
 #pragma unroll
