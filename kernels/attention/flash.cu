@@ -30,15 +30,19 @@ constexpr int PENDING = 2 * STAGES - 2;  // groups of copies behind the one that
 constexpr bool Q_STAYS = PARTS * HEAD <= 128;  // fragments of Q in at most 32 registers
 static_assert(PARTS * 16 * WARPS == BM && BN % 16 == 0 && HEAD % 16 == 0, "whole instructions");
 
-// Starts copying a tile of COUNT rows: those before `left`, zeros after them.
+// Starts copying a tile of COUNT rows: those before `left`, zeros after them. Threads that whole rows of a round
+// leave over have nothing to do.
 template <int COUNT>
 __device__ __forceinline__ void copy_rows(unsigned to, const T* from, long long row_stride, int left) {
-    constexpr int ROUNDS = (COUNT * CHUNKS + THREADS - 1) / THREADS;
+    constexpr int ROWS_A_ROUND = THREADS / CHUNKS, ROUNDS = (COUNT + ROWS_A_ROUND - 1) / ROWS_A_ROUND;
+    const int chunk = (int)threadIdx.x % CHUNKS;
+    int row = (int)threadIdx.x / CHUNKS;
+    if (THREADS % CHUNKS != 0 && row >= ROWS_A_ROUND) return;
+    const T* piece = from + row * row_stride + chunk * 8;
 #pragma unroll
-    for (int i = 0; i < ROUNDS; ++i) {
-        int at = i * THREADS + (int)threadIdx.x, row = at / CHUNKS, chunk = at % CHUNKS;
-        if (COUNT * CHUNKS % THREADS != 0 && row >= COUNT) break;
-        copy_async<16>(to + row * PITCH + chunk * 16, from + row * row_stride + chunk * 8, row < left ? 16 : 0);
+    for (int i = 0; i < ROUNDS; ++i, row += ROWS_A_ROUND, piece = advance(piece, ROWS_A_ROUND * row_stride)) {
+        if (COUNT % ROWS_A_ROUND != 0 && row >= COUNT) break;
+        copy_async<16>(to + row * PITCH + chunk * 16, piece, row < left ? 16 : 0);
     }
 }
 
