@@ -61,6 +61,8 @@ pub fn edge_cases(base: &AttentionProblem) -> Vec<Problem> {
     for scale in [2.0, -0.25, 0.0] {
         out.extend(make([1, 2, 2, 40, 150], own, true, Order::Bhsd).and_then(|p| p.with_scale(scale).ok()));
     }
+    // Queries that see one key, whose score is far from 0: without its maximum taken off, its weight is 0 or infinite.
+    out.extend(make([3, 6, 3, 2, 2], own, true, Order::Bhsd).and_then(|p| p.with_scale(20.0).ok()));
     out.into_iter().map(Problem::new).collect()
 }
 

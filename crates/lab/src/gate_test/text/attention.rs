@@ -9,7 +9,7 @@ const FLASH: Mutation = Mutation {
     file: "attention/flash.cu",
     name: "",
     class: Class::Index,
-    problem: "batch=2,heads=4,kv_heads=2,queries=70,keys=150,head=64,dtype=f16,causal=1",
+    problem: "batch=2,heads=4,kv_heads=2,queries=70,keys=155,head=64,dtype=f16,causal=1",
     config: None,
     find: "",
     replace: "",
@@ -28,7 +28,7 @@ const GENERAL: Mutation = Mutation {
 const FOR_ALL: Mutation = Mutation { file: "include/attention.cuh", ..GENERAL };
 
 /// Rows as far apart as all heads are long, of which K has fewer.
-const INTERLEAVED: &str = "batch=2,heads=4,kv_heads=2,queries=70,keys=150,head=64,dtype=f16,order=bshd";
+const INTERLEAVED: &str = "batch=2,heads=4,kv_heads=2,queries=70,keys=155,head=64,dtype=f16,order=bshd";
 
 pub static MUTATIONS: &[Mutation] = &[
     Mutation {
