@@ -295,6 +295,14 @@ fn numbers_and_sizes_are_arguments() {
             ],
         ),
         ("reduce", "general", ["kind=sum,outer=9,inner=64,x0=f32,out=f32", "kind=sum,outer=7,inner=92,x0=f32,out=f32"]),
+        (
+            "attention",
+            "flash",
+            [
+                "heads=8,kv_heads=2,queries=9,keys=64,head=64,dtype=f16,causal=1",
+                "batch=3,heads=2,queries=70,keys=96,head=64,dtype=f16,causal=1,scale=0.3,order=bshd",
+            ],
+        ),
     ] {
         let variant = catalogue.variant(op, Target::Cuda, name).unwrap();
         let hash = |text: &str| {
