@@ -121,9 +121,9 @@ fn text(op: &str, d: &mut Dice) -> String {
             }
         }
         "attention" => {
-            let (kv_heads, queries) = (1 + d.below(3), 1 + d.below(70));
+            let (kv_heads, queries) = (1 + d.below(3), 1 + d.below(30));
             let (heads, keys, head) =
-                (kv_heads * (1 + d.below(3)), queries + d.below(90), *d.pick(&[16usize, 32, 64, 24, 7]));
+                (kv_heads * (1 + d.below(3)), queries + d.below(60), *d.pick(&[16usize, 32, 64, 24, 7]));
             let mut text = format!("heads={heads},kv_heads={kv_heads},queries={queries},keys={keys},head={head}");
             text += &format!(",dtype={},causal={}", d.pick(&FLOATS[..3]), d.below(2));
             let more: &&str = d.pick(&["", ",scale=1.5", ",order=bshd"]);
