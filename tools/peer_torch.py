@@ -2,6 +2,10 @@
 
     pip install torch            # in an environment of its own
     smith bench --spec elementwise --device cuda:0 --peer "python3 tools/peer_torch.py"
+    smith bench --spec attention --device cuda:0 --peer "python3 tools/peer_torch.py --attention flash"
+
+`--attention` names the backend of scaled_dot_product_attention (math, flash, efficient or cudnn; without it PyTorch
+chooses); for more than one, give --peer more than once.
 
 It speaks the protocol of crates/lab/src/peer.rs: one JSON object a line. On a GPU a sample is a
 recorded CUDA graph between two events, on the CPU a loop between two readings of the clock; `cold`
@@ -9,6 +13,7 @@ rotates inputs that fill `cold_bytes` together, with an output for each. An expr
 PyTorch does; products take their bias and activation the same way.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -16,6 +21,16 @@ import time
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.bias import causal_lower_right
+
+BACKENDS = {
+    "math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION,
+}
+arguments = argparse.ArgumentParser(description="PyTorch as a contender of `smith bench`")
+arguments.add_argument("--attention", choices=sorted(BACKENDS), help="backend of scaled_dot_product_attention")
+BACKEND = arguments.parse_args().attention
 
 DTYPES = {
     "f32": torch.float32, "f64": torch.float64, "f16": torch.float16, "bf16": torch.bfloat16,
@@ -178,7 +193,32 @@ def gather(f, names):
     return "torch.index_select", run
 
 
-OPS = {"gemm": gemm, "map": elementwise, "reduce": reduction, "row": rows, "gather": gather}
+def attention(f, names):
+    options = {"scale": float(f["scale"])} if "scale" in f else {}
+    if f.get("kv_heads", f["heads"]) != f["heads"]:
+        options["enable_gqa"] = True
+    queries, keys = int(f["queries"]), int(f["keys"])
+    # One query sees all keys. `is_causal` ends the triangle at the upper left.
+    causal = f.get("causal") == "1" and queries > 1
+    square = queries == keys
+
+    def run(q, k, v):
+        mask = causal_lower_right(queries, keys) if causal and not square else None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal and square, **options)
+
+    if BACKEND is None:
+        return "torch scaled_dot_product_attention", run
+
+    def on_backend(*xs):
+        with sdpa_kernel(BACKENDS[BACKEND]):
+            return run(*xs)
+
+    return f"torch scaled_dot_product_attention, {BACKEND}", on_backend
+
+
+OPS = {
+    "gemm": gemm, "map": elementwise, "reduce": reduction, "row": rows, "gather": gather, "attention": attention,
+}
 
 
 class Bench:

@@ -161,13 +161,29 @@ const SCATTER_ADD: [&str; 6] = [
     "shape=45x70,axis=0,size=23,x=f32@0:1:45,index=i32@0:1:0,out=f32@0:1:23",
 ];
 
-const PROBLEMS: [(&str, &[&str]); 6] = [
+const ATTENTION: [&str; 12] = [
+    "batch=4,heads=16,queries=2048,keys=2048,head=128,dtype=f16,causal=1",
+    "batch=4,heads=16,queries=2048,keys=2048,head=64,dtype=bf16",
+    "batch=4,heads=16,queries=2048,keys=2048,head=128,dtype=bf16",
+    "batch=4,heads=16,queries=2048,keys=2048,head=64,dtype=f16,causal=1,order=bshd",
+    "heads=4,queries=300,keys=301,head=256,dtype=f16,causal=1",
+    "heads=4,queries=300,keys=301,head=256,dtype=bf16",
+    "heads=4,queries=300,keys=301,head=16,dtype=f16",
+    "heads=4,queries=300,keys=301,head=80,dtype=bf16,causal=1",
+    "heads=32,kv_heads=8,queries=1,keys=4096,head=128,dtype=f16",
+    "heads=2,queries=30,keys=50,head=128,dtype=f32,causal=1",
+    "heads=2,queries=30,keys=50,head=20,dtype=f32",
+    "heads=2,queries=30,keys=50,head=1000,dtype=bf16,causal=1",
+];
+
+const PROBLEMS: [(&str, &[&str]); 7] = [
     ("gemm", &GEMM),
     ("map", &MAP),
     ("reduce", &REDUCE),
     ("row", &ROW),
     ("gather", &GATHER),
     ("scatter_add", &SCATTER_ADD),
+    ("attention", &ATTENTION),
 ];
 
 /// The candidates whose sources differ: each config of each variant once, and its default on every problem.
@@ -250,6 +266,11 @@ fn every_row_operation_compiles_without_spills() {
     compiles_cleanly(&["row"]);
 }
 
+#[test]
+fn every_attention_compiles_without_spills_or_serialised_matrix_instructions() {
+    compiles_cleanly(&["attention"]);
+}
+
 /// A changing constant or seed must not compile anything, nor must a changing size.
 #[test]
 fn numbers_and_sizes_are_arguments() {
@@ -274,6 +295,14 @@ fn numbers_and_sizes_are_arguments() {
             ],
         ),
         ("reduce", "general", ["kind=sum,outer=9,inner=64,x0=f32,out=f32", "kind=sum,outer=7,inner=92,x0=f32,out=f32"]),
+        (
+            "attention",
+            "flash",
+            [
+                "heads=8,kv_heads=2,queries=9,keys=64,head=64,dtype=f16,causal=1",
+                "batch=3,heads=2,queries=70,keys=96,head=64,dtype=f16,causal=1,scale=0.3,order=bshd",
+            ],
+        ),
     ] {
         let variant = catalogue.variant(op, Target::Cuda, name).unwrap();
         let hash = |text: &str| {

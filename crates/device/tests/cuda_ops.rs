@@ -1,4 +1,4 @@
-//! Every CUDA variant of the element-wise, reducing, row and gathering ops with its default config
+//! Every CUDA variant of the ops other than products with its default config
 //! against the oracle, on each op's edge cases. On a machine without a GPU each test says that it
 //! did nothing.
 #![cfg(feature = "cuda")]
@@ -185,6 +185,19 @@ fn scatter_add_is_right_at_its_edges() {
             "shape=256x128,axis=0,size=1000,x=f32,index=i32@0:1:0,out=f32",
             "shape=31x129,axis=1,size=17,x=f64,index=i32,out=f64",
             "shape=3x11x7,axis=1,size=40,x=f16,index=i32,out=f16",
+        ],
+    );
+}
+
+#[test]
+fn attention_is_right_at_its_edges() {
+    every_variant_is_right(
+        "attention",
+        &[
+            "batch=2,heads=4,kv_heads=2,queries=200,keys=333,head=128,dtype=f16,causal=1",
+            "batch=2,heads=4,queries=200,keys=333,head=64,dtype=bf16",
+            "heads=3,queries=70,keys=150,head=96,dtype=f32,causal=1,order=bshd",
+            "heads=8,kv_heads=2,queries=1,keys=2000,head=256,dtype=f16",
         ],
     );
 }

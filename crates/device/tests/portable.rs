@@ -313,6 +313,9 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("gather", "shape=16x9,axis=1,size=32,x=f64,index=i32,out=f64"),
     ("scatter_add", "shape=16x9,axis=0,size=32,x=f32,index=i32@0:1:0,out=f32"),
     ("scatter_add", "shape=16x9,axis=1,size=11,x=f16,index=i32,out=f16"),
+    ("attention", "heads=4,kv_heads=2,queries=9,keys=77,head=24,dtype=f32,causal=1"),
+    ("attention", "batch=2,heads=2,queries=5,keys=300,head=64,dtype=f16,order=bshd"),
+    ("attention", "heads=2,queries=7,keys=9,head=300,dtype=bf16,causal=1"),
 ];
 
 /// Configs of a variant that all run on one problem.

@@ -48,12 +48,13 @@ pub enum Arg {
     TensorMap(TensorMap),
 }
 
-/// Pointer and strides (in elements, batch first) of an operand; no operand is a null pointer.
+/// Pointer and strides (in elements, batch first) of an operand of rank 3, or 4 where there is a matrix for each
+/// batch and head; no operand is a null pointer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatrixArg {
     pub operand: Option<usize>,
     pub byte_offset: usize,
-    pub strides: [i64; 3],
+    pub strides: Vec<i64>,
 }
 
 /// What a descriptor is of.
@@ -176,17 +177,17 @@ impl Resolver<'_> {
         let Some(index) = self.operand(name) else {
             // C without beta: the kernel is compiled not to read it.
             if name == "c" {
-                return Ok(MatrixArg { operand: None, byte_offset: 0, strides: [0; 3] });
+                return Ok(MatrixArg { operand: None, byte_offset: 0, strides: vec![0; 3] });
             }
             return Err(self.fail(format!("there is no operand `{name}`")));
         };
         let operand = &self.operands[index];
         let s = operand.layout.strides();
-        if s.len() != 3 {
-            return Err(self.fail(format!("operand `{name}` has rank {}, a matrix argument needs 3", s.len())));
+        if !matches!(s.len(), 3 | 4) {
+            return Err(self.fail(format!("operand `{name}` has rank {}, a matrix argument needs 3 or 4", s.len())));
         }
         let byte_offset = operand.layout.offset() * operand.dtype.bytes();
-        Ok(MatrixArg { operand: Some(index), byte_offset, strides: [s[0] as i64, s[1] as i64, s[2] as i64] })
+        Ok(MatrixArg { operand: Some(index), byte_offset, strides: s.iter().map(|s| *s as i64).collect() })
     }
 
     fn arg(&self, spec: &ArgSpec) -> Result<Arg, CatalogueError> {

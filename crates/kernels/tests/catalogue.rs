@@ -389,6 +389,42 @@ fn ops_over_index_spaces_have_small_spaces_and_geometries() {
     }
 }
 
+/// Who takes an attention, and with how many blocks.
+#[test]
+fn attention_is_taken_by_matrix_units_where_they_can() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    for (text, names) in [
+        ("batch=4,heads=16,queries=2048,keys=2048,head=128,dtype=f16,causal=1", &["flash", "general"][..]),
+        ("heads=32,kv_heads=8,queries=1,keys=4096,head=128,dtype=bf16,order=bshd", &["flash", "general"]),
+        ("heads=2,queries=70,keys=70,head=256,dtype=f16", &["flash", "general"]),
+        ("heads=2,queries=70,keys=70,head=272,dtype=f16", &["general"]),
+        ("heads=2,queries=70,keys=70,head=72,dtype=f16", &["general"]),
+        ("heads=2,queries=70,keys=70,head=64,dtype=f32", &["general"]),
+        ("heads=2,queries=70,keys=70,head=64,dtype=f16,scale=-1.0", &["general"]),
+        ("heads=2,queries=70,keys=70,head=64,dtype=f16,k=4@0:4480:64:1", &["general"]),
+        ("heads=2,queries=70,keys=70,head=64,dtype=f16,v=0@0:4480:1:70", &["general"]),
+        ("heads=2,queries=70,keys=70,head=1025,dtype=f16", &[]),
+    ] {
+        let p = Problem::parse("attention", text).unwrap();
+        let (able, gaps) = catalogue.capable(&p, &facts).unwrap();
+        assert_eq!(able.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), names, "{text}: {gaps:?}");
+        for v in able {
+            let space = v.space(&p, &facts).unwrap();
+            assert!((1..=24).contains(&space.len()), "{} has {} configs on {text}", v.name, space.len());
+            for config in space {
+                let launch = v.launches(&config, &p, &facts).unwrap().remove(0);
+                assert!(launch.shared <= facts.shared_max as u32, "{config}");
+                let Arg::Matrix(q) = &launch.args[0] else { panic!("{:?}", launch.args[0]) };
+                assert_eq!(q.strides.len(), 4);
+            }
+        }
+    }
+    let p = Problem::parse("attention", "batch=3,heads=16,queries=300,keys=300,head=64,dtype=f16").unwrap();
+    let v = catalogue.variant("attention", Target::Cuda, "flash").unwrap();
+    assert_eq!(v.launches(&v.default, &p, &facts).unwrap()[0].grid, [3 * 16 * 3, 1, 1]);
+}
+
 /// What a launch ahead may still write must be read after the wait for it. Loads of memory that counts as constant
 /// for the whole launch have no place behind a wait: the assembler was seen to move them ahead of it.
 #[test]

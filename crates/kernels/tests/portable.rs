@@ -62,6 +62,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("row", "kind=layer_norm,rows=8,columns=64,x0=f16,out=f16"),
     ("gather", "shape=16x8,axis=0,size=32,x=f32,index=i32@0:1:0,out=f32"),
     ("scatter_add", "shape=16x8,axis=0,size=32,x=f32,index=i32@0:1:0,out=f32"),
+    ("attention", "heads=4,kv_heads=2,queries=8,keys=32,head=16,dtype=f16,causal=1"),
 ];
 
 /// Every variant on every problem that it takes through an API, with its default config.

@@ -32,7 +32,7 @@ fn names_are_unique_and_there_are_enough() {
     assert_eq!(names.len(), all().len(), "two faults of one name");
     let kernels: BTreeSet<(&str, String)> = all().iter().map(|f| (f.op, f.kernel.clone())).collect();
     assert!(names.len() >= 60 && kernels.len() >= 6, "{} faults in {} kernels", names.len(), kernels.len());
-    for op in ["gemm", "map", "reduce", "row", "gather", "scatter_add"] {
+    for op in ["gemm", "map", "reduce", "row", "gather", "scatter_add", "attention"] {
         assert!(kernels.iter().any(|k| k.0 == op), "no fault of {op}");
     }
 }

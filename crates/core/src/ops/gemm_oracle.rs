@@ -25,9 +25,9 @@ const BLOCK: usize = 8;
 
 /// Σ ab, Σ|ab| and Σ(ab)² over k.
 #[derive(Clone, Copy, Default)]
-struct Sums {
-    product: f64,
-    magnitude: f64,
+pub(super) struct Sums {
+    pub(super) product: f64,
+    pub(super) magnitude: f64,
     squares: f64,
 }
 
@@ -284,7 +284,7 @@ fn exact_integers(dtype: DType) -> f64 {
 }
 
 /// The three sums over k, with independent partial sums so that the compiler can use vectors.
-fn dot(a: &[f64], b: &[f64]) -> Sums {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> Sums {
     struct Dot<'a>(&'a [f64], &'a [f64]);
     impl pulp::NullaryFnOnce for Dot<'_> {
         type Output = Sums;

@@ -261,12 +261,16 @@ pub fn unravel(i: usize, shape: &[usize]) -> [usize; crate::layout::MAX_RANK] {
     index
 }
 
-/// Points of a space to check where all are too many: its ends, and random ones that depend on
-/// the inputs' values, so that they cannot be guessed without them.
-pub fn sample(arrays: &[&HostArray], n: usize, count: usize) -> Vec<usize> {
+/// A seed that depends on the inputs' values, so that what it picks cannot be guessed without them.
+pub(super) fn secret(arrays: &[&HostArray]) -> u64 {
     let bytes = arrays.first().map(|a| a.as_bytes()).unwrap_or(&[]);
     let word = |c: &[u8]| c.iter().fold(0u64, |h, b| h << 8 | u64::from(*b));
-    let seed = bytes.chunks(8).take(64).fold(0x5eed, |h, c| hash(h, word(c)));
+    bytes.chunks(8).take(64).fold(0x5eed, |h, c| hash(h, word(c)))
+}
+
+/// Points of a space to check where all are too many: its ends, and random ones by a [`secret`].
+pub fn sample(arrays: &[&HostArray], n: usize, count: usize) -> Vec<usize> {
+    let seed = secret(arrays);
     let ends = (0..n.min(256)).chain(n.saturating_sub(256)..n);
     let mut points: Vec<usize> = ends.chain((0..count).map(|i| (hash(seed, i as u64) % n as u64) as usize)).collect();
     points.sort_unstable();

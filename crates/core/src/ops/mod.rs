@@ -1,5 +1,8 @@
 //! Ops and their problems. An op is one file here, one folder in `kernels/` and one line in [`OPS`].
 
+pub mod attention;
+mod attention_edges;
+mod attention_oracle;
 pub mod fields;
 pub mod gather;
 mod gather_edges;
@@ -32,6 +35,7 @@ pub static OPS: &[OpEntry] = &[
     OpEntry { name: "row", parse: row::parse_problem },
     OpEntry { name: "gather", parse: gather::parse_gather },
     OpEntry { name: "scatter_add", parse: gather::parse_scatter_add },
+    OpEntry { name: "attention", parse: attention::parse_problem },
 ];
 
 /// One line of the registry.

@@ -2,6 +2,7 @@
 
 use kernelsmith_core::expr::Number;
 use kernelsmith_core::inputs::Inputs;
+use kernelsmith_core::ops::attention::AttentionProblem;
 use kernelsmith_core::ops::map::{MapProblem, unravel};
 use kernelsmith_core::ops::reduce::{ReduceKind, ReduceProblem, step};
 use kernelsmith_core::ops::row::{RowKind, RowProblem};
@@ -22,6 +23,12 @@ pub enum Fault {
     HalfSum,
     /// The last element of each sum is left out.
     ShortSum,
+    /// Scores are not scaled.
+    NoScale,
+    /// Each query sees one key more than it should.
+    SeesOneMore,
+    /// A head reads the keys of the next.
+    WrongHead,
 }
 
 pub fn arrays(operands: &[Operand], inputs: Inputs, seed: u64) -> Vec<HostArray> {
@@ -166,4 +173,41 @@ fn row_results(kind: RowKind, eps: f64, x: &[f64], label: Option<f64>, half: boo
             x.iter().map(|x| x / scale).collect()
         }
     }
+}
+
+/// Attention as kernels of 16 bits do it: scores and sums in f32, weights rounded to the dtype before they meet V.
+pub fn attention(p: &AttentionProblem, arrays: &[HostArray], fault: Fault) -> HostArray {
+    let mut out = poisoned(p);
+    let s = p.shape;
+    let rows = s.batch * s.heads * s.queries;
+    for row in 0..rows {
+        let place = |row: usize| (row / s.queries / s.heads, row / s.queries % s.heads, row % s.queries);
+        let (batch, head, query) = place(row);
+        let (_, _, from) = place(neighbour(fault, row, rows));
+        let shift = usize::from(fault == Fault::WrongHead);
+        let kv_head = (p.kv_head(head) + shift) % s.kv_heads;
+        let get = |i: usize, at: [usize; 4]| arrays[i].get(p.layouts()[i].1.at(&at)) as f32;
+        let score = |j: usize| {
+            let products = (0..s.head).map(|d| get(0, [batch, head, from, d]) * get(1, [batch, kv_head, j, d]));
+            let sum = products.fold(0.0f32, |a, x| a + x);
+            if fault == Fault::NoScale { sum } else { sum * p.scale as f32 }
+        };
+        let n = match fault {
+            Fault::SeesOneMore => (p.visible(query) + 1).min(s.keys),
+            Fault::HalfSum => p.visible(query).div_ceil(2),
+            Fault::ShortSum => (p.visible(query) - 1).max(1),
+            _ => p.visible(query),
+        };
+        let scores: Vec<f32> = (0..n).map(score).collect();
+        let max = scores.iter().fold(f32::NEG_INFINITY, |m, x| if *x > m || x.is_nan() { *x } else { m });
+        let weights: Vec<f32> = scores.iter().map(|s| (s - max).exp()).collect();
+        let sum: f32 = weights.iter().sum();
+        let last = usize::from(fault == Fault::SkipsLast && row + 1 == rows);
+        for d in 0..s.head - last {
+            let weighed = weights.iter().enumerate();
+            let weighed = weighed.map(|(j, w)| p.dtype.round(f64::from(*w)) as f32 * get(2, [batch, kv_head, j, d]));
+            out.set(p.out.at(&[batch, head, query, d]), f64::from(weighed.fold(0.0f32, |a, x| a + x) / sum));
+        }
+    }
+    out
 }

@@ -5,6 +5,7 @@ use super::naive::{self, Fault, arrays};
 use super::problems;
 use kernelsmith_core::inputs::Inputs;
 use kernelsmith_core::ops::OracleBudget;
+use kernelsmith_core::ops::attention::AttentionProblem;
 use kernelsmith_core::ops::map::MapProblem;
 use kernelsmith_core::ops::reduce::ReduceProblem;
 use kernelsmith_core::ops::row::RowProblem;
@@ -19,6 +20,8 @@ fn run(problem: &Problem, x: &[HostArray], fault: Fault) -> HostArray {
         naive::map(p, x, fault)
     } else if let Some(p) = problem.downcast::<ReduceProblem>() {
         naive::reduce(p, x, fault)
+    } else if let Some(p) = problem.downcast::<AttentionProblem>() {
+        naive::attention(p, x, fault)
     } else {
         naive::row(problem.downcast::<RowProblem>().unwrap(), x, fault)
     }
@@ -81,6 +84,20 @@ fn problems_with_faults() -> Vec<(Problem, &'static [Fault])> {
             &[Fault::SkipsLast, Fault::WrongRow, Fault::NoPost, Fault::HalfSum],
         );
     }
+    for d in ["f32", "f16", "bf16"] {
+        let faults = &[
+            Fault::SkipsLast,
+            Fault::WrongRow,
+            Fault::HalfSum,
+            Fault::ShortSum,
+            Fault::NoScale,
+            Fault::SeesOneMore,
+            Fault::WrongHead,
+        ];
+        let text = format!("batch=2,heads=4,kv_heads=2,queries=20,keys=90,head=32,dtype={d},causal=1,order=bshd");
+        push("attention", text, faults);
+        push("attention", format!("heads=3,queries=20,keys=500,head=64,dtype={d}"), &faults[..4]);
+    }
     out
 }
 
@@ -124,6 +141,7 @@ fn a_sample_covers_what_is_too_much() {
         ("map", "shape=100000,expr=exp(x0),x0=f32,out=f32"),
         ("reduce", "kind=sum,outer=3000,inner=50,x0=f32,out=f32"),
         ("row", "kind=softmax,rows=3000,columns=20,x0=f32,out=f32"),
+        ("attention", "heads=2,queries=700,keys=20,head=16,dtype=f32"),
     ] {
         let problem = Problem::parse(op, text).unwrap();
         let found = judge(&problem, Inputs::Normal, Fault::None, few);
@@ -139,9 +157,10 @@ proptest! {
 
     #[test]
     fn the_definition_of_any_problem_passes(seed in any::<u64>(), family in prop::sample::select(&Inputs::ALL[..])) {
-        let problem = match seed % 3 {
+        let problem = match seed % 4 {
             0 => Problem::new(problems::map(seed)),
             1 => Problem::new(problems::reduce(seed)),
+            2 => Problem::new(problems::attention(seed)),
             _ => Problem::new(problems::row(seed)),
         };
         let found = judge(&problem, family, Fault::None, ALL);

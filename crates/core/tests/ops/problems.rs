@@ -2,6 +2,7 @@
 
 use kernelsmith_core::expr::{Binary, Stream, Unary};
 use kernelsmith_core::inputs::hash;
+use kernelsmith_core::ops::attention::{AttentionProblem, AttentionShape, Order};
 use kernelsmith_core::ops::gather::{GatherProblem, Movement};
 use kernelsmith_core::ops::leaf::Leaf;
 use kernelsmith_core::ops::map::MapProblem;
@@ -168,4 +169,33 @@ pub fn gather(seed: u64) -> GatherProblem {
     let index = Leaf::new(DType::I32, c.view(&shape, true));
     let out = Leaf::new(dtype, c.view(to, false));
     GatherProblem::new(movement, axis, x, index, out).unwrap()
+}
+
+pub fn attention(seed: u64) -> AttentionProblem {
+    let mut c = Choices::new(seed ^ 0x4000);
+    let kv_heads = 1 + c.below(3);
+    let queries = 1 + c.below(6);
+    let shape = AttentionShape {
+        batch: 1 + c.below(3),
+        heads: kv_heads * (1 + c.below(3)),
+        kv_heads,
+        queries,
+        keys: queries + c.below(12),
+        head: 1 + c.below(20),
+    };
+    let dtype = c.of(&[DType::F32, DType::F16, DType::BF16]);
+    let mut problem = AttentionProblem::new(shape, dtype, c.of(&Order::ALL)).unwrap();
+    if c.below(2) == 0 {
+        problem = problem.with_causal().unwrap();
+    }
+    if c.one_in(3) {
+        problem = problem.with_scale(c.of(&[1.0, 0.01, -0.5, 0.0, 3.0])).unwrap();
+    }
+    if c.below(2) == 0 {
+        return problem;
+    }
+    let (of_queries, of_keys) = (shape.of_queries(), shape.of_keys());
+    let layouts =
+        [c.view(&of_queries, true), c.view(&of_keys, true), c.view(&of_keys, true), c.view(&of_queries, false)];
+    problem.with_layouts(layouts).unwrap()
 }

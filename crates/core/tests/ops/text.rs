@@ -5,10 +5,11 @@ use kernelsmith_core::Problem;
 use proptest::prelude::*;
 
 fn any_problem(seed: u64) -> Problem {
-    match seed % 4 {
+    match seed % 5 {
         0 => Problem::new(problems::map(seed)),
         1 => Problem::new(problems::reduce(seed)),
         2 => Problem::new(problems::row(seed)),
+        3 => Problem::new(problems::attention(seed)),
         _ => Problem::new(problems::gather(seed)),
     }
 }
@@ -83,6 +84,17 @@ fn errors_name_what_is_wrong() {
         ("gather", "shape=4x4,axis=0,size=4,x=f32,index=i32,out=f16", "expected the same"),
         ("scatter_add", "shape=4x4,axis=0,size=4,x=i32,index=i32,out=i32", "sums are not defined"),
         ("scatter_add", "shape=4x4,axis=0,size=4,x=f32,index=i32,out=f32@0:0:1", "overlap"),
+        ("attention", "heads=2,queries=3,keys=4,dtype=f16", "`head` is missing"),
+        ("attention", "heads=2,queries=3,keys=0,head=8,dtype=f16", "keys=0"),
+        ("attention", "heads=3,kv_heads=2,queries=3,keys=4,head=8,dtype=f16", "no multiple of kv_heads=2"),
+        ("attention", "heads=2,queries=5,keys=4,head=8,dtype=f16,causal=1", "queries=5 over keys=4"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f64", "f32, f16 or bf16"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,causal=yes", "expected 0 or 1"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,order=hbsd", "bhsd or bshd"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,scale=inf", "a finite number"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,k=0@1:2:3", "offset@batch:head:row:column"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,out=0@0:0:8:1", "overlap"),
+        ("attention", "heads=2,queries=3,keys=4,head=8,dtype=f16,mask=1", "unknown key `mask`"),
         ("convolve", "shape=4", "unknown op `convolve`"),
     ] {
         let error = Problem::parse(op, text).map(|p| p.text()).expect_err(text).to_string();

@@ -51,7 +51,7 @@ pub(super) use blocks_source;
 /// The function registered under `name`.
 pub fn find(name: &str) -> Option<&'static CpuEntry> {
     let ops = [super::gemm::KERNELS, super::map::KERNELS, super::reduce::KERNELS, super::row::KERNELS];
-    let rest = [super::gather::KERNELS, super::spin::KERNELS, super::slowed::KERNELS];
+    let rest = [super::gather::KERNELS, super::attention::KERNELS, super::spin::KERNELS, super::slowed::KERNELS];
     let planted = [super::faults::KERNELS, super::faulted::KERNELS, super::attacks::KERNELS];
     ops.into_iter().chain(rest).chain(planted).flatten().find(|e| e.name == name)
 }

@@ -1,6 +1,7 @@
 //! The CPU backend: kernels are Rust functions, queues run at once.
 
 pub mod attacks;
+pub mod attention;
 #[cfg(test)]
 mod checks;
 mod evaluator;

@@ -381,7 +381,7 @@ impl Packer {
                 self.patches.push(Patch { at: self.template.len(), operand, byte_offset: m.byte_offset });
             }
             self.template.extend_from_slice(&[0; 8]);
-            for s in m.strides {
+            for s in &m.strides {
                 self.template.extend_from_slice(&s.to_ne_bytes());
             }
         }

@@ -1,5 +1,6 @@
 //! Rendering: a prelude of constants, aliases and expressions, then the variant's file.
 
+mod attention;
 mod elementwise;
 pub mod expression;
 mod gemm;
@@ -11,6 +12,7 @@ use crate::facts::{DeviceFacts, Target};
 use crate::frame::Frame;
 use crate::manifest::Variant;
 use kernelsmith_core::Problem;
+use kernelsmith_core::ops::attention::AttentionProblem;
 use kernelsmith_core::ops::gemm::GemmProblem;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -55,6 +57,8 @@ pub fn cuda(
         source.push_str("#include \"gemm.cuh\"\n");
         source.push_str(&gemm::epilogue(problem.expr(), problem.expr_operands().len()));
         source.push_str("#include \"gemm_store.cuh\"\n");
+    } else if let Some(p) = problem.downcast::<AttentionProblem>() {
+        source.push_str(&attention::prelude(p));
     }
     source.push_str("#line 1 \"");
     source.push_str(&variant.source);

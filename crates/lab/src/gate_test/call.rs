@@ -57,6 +57,7 @@ const ON: &[On] = &[
     On { op: "row", problem: "kind=layer_norm,rows=30,columns=70,eps=1e-5,x0=f32,out=f32", faults: ANYWHERE },
     On { op: "gather", problem: "shape=64x70,axis=0,size=301,x=f32,index=i32@0:1:0,out=f32", faults: ANYWHERE },
     On { op: "scatter_add", problem: "shape=90x40,axis=0,size=61,x=f32,index=i32@0:1:0,out=f32", faults: ANYWHERE },
+    On { op: "attention", problem: "heads=3,queries=9,keys=40,head=16,dtype=f32", faults: ANYWHERE },
     // Products.
     On {
         op: "gemm",
@@ -319,6 +320,35 @@ const ON: &[On] = &[
             ("terms_added_in_f16", Accumulation),
             ("equal_neighbours_once", Class::Race),
             ("result_not_cleared", Stale),
+        ],
+    },
+    // Attention.
+    On {
+        op: "attention",
+        problem: "batch=2,heads=4,kv_heads=2,queries=20,keys=70,head=32,dtype=f32,causal=1",
+        faults: &[
+            ("triangle_ignored", Guard),
+            ("triangle_at_the_upper_left", Guard),
+            ("first_key_hidden", Tail),
+            ("heads_of_keys_reversed", Index),
+            ("batch_of_k_ignored", Batch),
+            ("batch_of_v_ignored", Batch),
+            ("head_of_v_ignored", Batch),
+        ],
+    },
+    On {
+        op: "attention",
+        problem: "heads=4,queries=20,keys=70,head=32,dtype=bf16,q=3@0:700:32:1,k=0@0:2500:35:1",
+        faults: &[
+            ("scores_not_scaled", Scale),
+            ("scaled_by_the_head", Scale),
+            ("last_key_hidden", Tail),
+            ("keys_taken_for_values", Swap),
+            ("offset_of_q_ignored", Offset),
+            ("rows_of_k_of_the_head", Stride),
+            ("last_number_not_scored", Tail),
+            ("halves_not_weighed", Split),
+            ("row_of_nan_is_zero", Nan),
         ],
     },
 ];

@@ -120,6 +120,16 @@ fn text(op: &str, d: &mut Dice) -> String {
                 }
             }
         }
+        "attention" => {
+            let (kv_heads, queries) = (1 + d.below(3), 1 + d.below(30));
+            let (heads, keys, head) =
+                (kv_heads * (1 + d.below(3)), queries + d.below(60), *d.pick(&[16usize, 32, 64, 24, 7]));
+            let mut text = format!("heads={heads},kv_heads={kv_heads},queries={queries},keys={keys},head={head}");
+            text += &format!(",dtype={},causal={}", d.pick(&FLOATS[..3]), d.below(2));
+            let more: &&str = d.pick(&["", ",scale=1.5", ",order=bshd"]);
+            text += more;
+            text
+        }
         other => {
             let dtype = if other == "gather" { *d.pick(&["f32", "f16", "f64", "i32", "u8"]) } else { dtype };
             let (rows, columns, size, axis) = (d.size(), d.size(), 1 + d.below(300), d.below(2));
@@ -164,7 +174,7 @@ fn config(
 }
 
 /// The ops of random problems, in turn.
-const OPS: [&str; 6] = ["gemm", "map", "reduce", "row", "gather", "scatter_add"];
+const OPS: [&str; 7] = ["gemm", "map", "reduce", "row", "gather", "scatter_add", "attention"];
 
 /// Checks `count` random problems, all that follow from the seed.
 ///

@@ -7,6 +7,7 @@
 //! place in [`kernels`], `FAULT` one in [`faults`].
 
 mod anywhere;
+mod attention;
 mod gemm;
 mod index_space;
 mod movement;
@@ -28,13 +29,14 @@ pub struct Fault {
 
 /// Every fault, those of any op first. The order is what `FAULT` counts.
 pub fn faults() -> impl Iterator<Item = &'static Fault> {
-    [anywhere::FAULTS, gemm::FAULTS, index_space::FAULTS, movement::FAULTS].into_iter().flatten()
+    let rest = [index_space::FAULTS, movement::FAULTS, attention::FAULTS];
+    [anywhere::FAULTS, gemm::FAULTS].into_iter().chain(rest).flatten()
 }
 
 /// Every kernel that computes something. The order is what `KERNEL` counts.
 pub fn kernels() -> impl Iterator<Item = Kernel> {
     let ops = [super::gemm::KERNELS, super::map::KERNELS, super::reduce::KERNELS, super::row::KERNELS];
-    ops.into_iter().chain([super::gather::KERNELS]).flatten()
+    ops.into_iter().chain([super::gather::KERNELS, super::attention::KERNELS]).flatten()
 }
 
 pub static KERNELS: &[CpuEntry] = &[CpuEntry { name: "faulted", run, source: include_str!("mod.rs") }];

@@ -132,8 +132,10 @@ fn add(
             None => Value::I32(0),
         };
         push(format!("{name}_offset"), offset);
-        for (part, stride) in ["batch", "row", "col"].iter().zip(m.strides) {
-            push(format!("{name}_{part}"), Value::I32(narrow(stride, "a stride")?));
+        let parts: &[&str] =
+            if m.strides.len() == 4 { &["batch", "head", "row", "col"] } else { &["batch", "row", "col"] };
+        for (part, stride) in parts.iter().zip(&m.strides) {
+            push(format!("{name}_{part}"), Value::I32(narrow(*stride, "a stride")?));
         }
         Ok(())
     };

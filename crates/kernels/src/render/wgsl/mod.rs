@@ -7,6 +7,7 @@
 
 mod access;
 mod arguments;
+mod attention;
 mod product;
 mod space;
 
@@ -21,6 +22,7 @@ use crate::facts::DeviceFacts;
 use crate::frame::{Dialect, Frame};
 use crate::geometry::Launch;
 use crate::manifest::Variant;
+use kernelsmith_core::ops::attention::AttentionProblem;
 use kernelsmith_core::ops::gemm::GemmProblem;
 use kernelsmith_core::{DType, Problem};
 use sha2::{Digest, Sha256};
@@ -150,6 +152,8 @@ pub fn wgsl(
         if matrix_of(config).is_some() {
             text.push_str(&product::matrices(p, facts.adapter.api == "vulkan"));
         }
+    } else if let Some(p) = problem.downcast::<AttentionProblem>() {
+        text.push_str(&attention::prelude(p));
     }
     text.push_str(&variant.text);
     let mut seen = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! Faults in the text of CUDA and WGSL kernels: a piece of a source that ships, and what stands there instead.
 
+mod attention;
 mod gemm;
 mod map;
 mod movement;
@@ -37,7 +38,7 @@ pub struct Mutation {
 pub fn mutations() -> impl Iterator<Item = &'static Mutation> {
     let products =
         [gemm::MUTATIONS, simt_ring::MUTATIONS, skinny::MUTATIONS, split::MUTATIONS, tensor_cores::MUTATIONS];
-    let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS];
+    let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS, attention::MUTATIONS];
     products.into_iter().chain(rest).flatten().chain(wgsl::mutations())
 }
 

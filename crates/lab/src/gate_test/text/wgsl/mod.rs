@@ -8,6 +8,7 @@
 //! does, never shows that it is missing. The one before the next member of a batch is passed once a workgroup
 //! in every grid that there is room for.
 
+mod attention;
 mod gemm;
 mod map;
 mod movement;
@@ -20,6 +21,6 @@ use super::Mutation;
 
 pub fn mutations() -> impl Iterator<Item = &'static Mutation> {
     let products = [gemm::MUTATIONS, small_m::MUTATIONS, vectors::MUTATIONS];
-    let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS];
+    let rest = [map::MUTATIONS, reduce::MUTATIONS, row::MUTATIONS, movement::MUTATIONS, attention::MUTATIONS];
     products.into_iter().chain(rest).flatten()
 }
