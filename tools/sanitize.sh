@@ -69,6 +69,7 @@ gather_elements gather shape=31x129,axis=1,size=200,x=f32,index=i32,out=f32
 scatter_rows scatter_add shape=100x128,axis=0,size=37,x=f32,index=i32@0:1:0,out=f32
 scatter scatter_add shape=31x129,axis=1,size=17,x=f16,index=i32,out=f16
 flash attention heads=4,kv_heads=2,queries=70,keys=150,head=64,dtype=f16,causal=1
+decoding attention heads=8,kv_heads=2,queries=1,keys=605,head=64,dtype=f16
 attention attention heads=2,queries=9,keys=70,head=20,dtype=f32,causal=1
 END
 exit $failed

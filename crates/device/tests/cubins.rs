@@ -161,7 +161,7 @@ const SCATTER_ADD: [&str; 6] = [
     "shape=45x70,axis=0,size=23,x=f32@0:1:45,index=i32@0:1:0,out=f32@0:1:23",
 ];
 
-const ATTENTION: [&str; 12] = [
+const ATTENTION: [&str; 15] = [
     "batch=4,heads=16,queries=2048,keys=2048,head=128,dtype=f16,causal=1",
     "batch=4,heads=16,queries=2048,keys=2048,head=64,dtype=bf16",
     "batch=4,heads=16,queries=2048,keys=2048,head=128,dtype=bf16",
@@ -170,7 +170,10 @@ const ATTENTION: [&str; 12] = [
     "heads=4,queries=300,keys=301,head=256,dtype=bf16",
     "heads=4,queries=300,keys=301,head=16,dtype=f16",
     "heads=4,queries=300,keys=301,head=80,dtype=bf16,causal=1",
+    "heads=32,kv_heads=4,queries=1,keys=4096,head=256,dtype=f16",
     "heads=32,kv_heads=8,queries=1,keys=4096,head=128,dtype=f16",
+    "heads=16,kv_heads=2,queries=1,keys=4096,head=128,dtype=f32,causal=1",
+    "heads=16,kv_heads=2,queries=1,keys=4096,head=64,dtype=bf16",
     "heads=2,queries=30,keys=50,head=128,dtype=f32,causal=1",
     "heads=2,queries=30,keys=50,head=20,dtype=f32",
     "heads=2,queries=30,keys=50,head=1000,dtype=bf16,causal=1",

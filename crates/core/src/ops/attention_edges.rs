@@ -18,7 +18,7 @@ const SIZES: [[usize; 5]; 12] = [
     [3, 2, 1, 1, 300],
     [1, 8, 2, 2, 257],
     [1, 1, 1, 70, 31],
-    [1, 1, 1, 1, 1027],
+    [1, 8, 1, 1, 2049],
 ];
 
 /// Numbers of a head, besides the problem's own.
@@ -42,19 +42,23 @@ pub fn edge_cases(base: &AttentionProblem) -> Vec<Problem> {
     for (i, head) in HEADS.into_iter().filter(|h| *h != own).enumerate() {
         out.extend(make([1, 2, 1, 9 + i, 41], head, i % 2 == 0, Order::Bhsd));
     }
+    // What one query reads is worth a kernel of its own, and enough keys to be split.
+    let [batch, heads, kv_heads, queries, keys] =
+        if base.shape.queries == 1 { [2, 8, 2, 1, 600] } else { [2, 4, 2, 37, 70] };
+    let sizes = [batch, heads, kv_heads, queries, keys];
     let views: [&dyn Fn(&[usize]) -> Option<Layout>; 5] = [&padded, &shifted, &packed, &reversed, &turned];
     for (i, view) in views.into_iter().enumerate() {
         let viewed = |p: AttentionProblem| {
             let [q, k] = [view(p.q.shape())?, view(p.k.shape())?];
             p.with_layouts([q, k, k, q]).ok()
         };
-        out.extend(make([2, 4, 2, 37, 70], own, i % 2 == 0, Order::Bhsd).and_then(viewed));
+        out.extend(make(sizes, own, i % 2 == 0, Order::Bhsd).and_then(viewed));
     }
-    out.extend(make([2, 4, 2, 37, 70], own, true, Order::Bshd));
-    out.extend(make([2, 4, 2, 37, 70], own, false, Order::Bhsd).and_then(|p| {
+    out.extend(make(sizes, own, true, Order::Bshd));
+    out.extend(make(sizes, own, false, Order::Bhsd).and_then(|p| {
         // One array of keys for the whole batch, and queries that are all the same.
-        let shared = Layout::contiguous(&[1, 2, 70, own]).ok()?.broadcast(p.k.shape()).ok()?;
-        let same = Layout::contiguous(&[2, 4, 1, own]).ok()?.broadcast(p.q.shape()).ok()?;
+        let shared = Layout::contiguous(&[1, kv_heads, keys, own]).ok()?.broadcast(p.k.shape()).ok()?;
+        let same = Layout::contiguous(&[batch, heads, 1, own]).ok()?.broadcast(p.q.shape()).ok()?;
         let (v, to) = (p.v, p.out);
         p.with_layouts([same, shared, v, to]).ok()
     }));

@@ -25,6 +25,17 @@ const GENERAL: Mutation = Mutation {
     find: "",
     replace: "",
 };
+const SPLIT: Mutation = Mutation {
+    op: "attention",
+    kernel: "split",
+    file: "attention/split.cu",
+    name: "",
+    class: Class::Split,
+    problem: "batch=2,heads=8,kv_heads=2,queries=1,keys=605,head=64,dtype=f16",
+    config: Some(&[("ROWS", 4), ("WARPS", 4), ("UNROLL", 2), ("SPLITS", 8)]),
+    find: "",
+    replace: "",
+};
 const FOR_ALL: Mutation = Mutation { file: "include/attention.cuh", ..GENERAL };
 
 /// Rows as far apart as all heads are long, of which K has fewer.
@@ -334,5 +345,109 @@ pub static MUTATIONS: &[Mutation] = &[
         find: "d < HEAD; d += WARPS * 32",
         replace: "d + 1 < HEAD; d += WARPS * 32",
         ..GENERAL
+    },
+    Mutation {
+        name: "last_share_not_merged",
+        find: "for (int s = 0; s < SPLITS; ++s) y = fmaf(",
+        replace: "for (int s = 0; s < SPLITS - 1; ++s) y = fmaf(",
+        ..SPLIT
+    },
+    Mutation {
+        name: "shares_not_weighed",
+        find: "y = fmaf(records[s * RECORD + d], expf(records[s * RECORD + HEAD] - base), y);",
+        replace: "y += records[s * RECORD + d];",
+        ..SPLIT
+    },
+    Mutation {
+        name: "teams_not_weighed",
+        find: "const float factor = expf(maxima[t][r] - base);",
+        replace: "const float factor = 1.0f;",
+        ..SPLIT
+    },
+    Mutation {
+        name: "share_too_short",
+        class: Class::Tail,
+        find: "share = ceil_div(keys, SPLITS), begin",
+        replace: "share = keys / SPLITS, begin",
+        ..SPLIT
+    },
+    Mutation {
+        name: "last_key_left_out",
+        class: Class::Tail,
+        find: "first < end; first += ALL * UNROLL",
+        replace: "first + 1 < end; first += ALL * UNROLL",
+        ..SPLIT
+    },
+    Mutation {
+        name: "last_share_not_cut",
+        class: Class::Guard,
+        find: "end = smaller(begin + share, keys);",
+        replace: "end = begin + share;",
+        ..SPLIT
+    },
+    Mutation {
+        name: "half_of_the_lanes_not_added",
+        class: Class::Accumulation,
+        find: "int step = LANES / 2; step > 0",
+        replace: "int step = LANES / 4; step > 0",
+        ..SPLIT
+    },
+    Mutation {
+        name: "result_not_scaled",
+        class: Class::Accumulation,
+        find: "result[r][i] *= decay;",
+        replace: "result[r][i] *= 1.0f;",
+        ..SPLIT
+    },
+    Mutation { name: "sum_not_scaled", class: Class::Accumulation, find: "sum[r] *= decay;", replace: "", ..SPLIT },
+    Mutation {
+        name: "scale_ignored",
+        class: Class::Scale,
+        find: "score[u] * scale : minus_infinity()",
+        replace: "score[u] : minus_infinity()",
+        ..SPLIT
+    },
+    Mutation {
+        name: "heads_of_v_not_grouped",
+        class: Class::Index,
+        find: "from_v = v.at(batch, head0 / group, 0)",
+        replace: "from_v = v.at(batch, head0 % group, 0)",
+        ..SPLIT
+    },
+    Mutation {
+        name: "queries_of_the_first_head",
+        class: Class::Index,
+        find: "q.at(batch, head0 + r, 0) + part",
+        replace: "q.at(batch, head0, 0) + part",
+        ..SPLIT
+    },
+    Mutation {
+        name: "batch_of_k_ignored",
+        class: Class::Batch,
+        find: "from_k = k.at(batch, head0 / group, 0)",
+        replace: "from_k = k.at(0, head0 / group, 0)",
+        ..SPLIT
+    },
+    Mutation {
+        name: "rows_of_v_as_those_of_k",
+        class: Class::Stride,
+        problem: "batch=2,heads=8,kv_heads=2,queries=1,keys=605,head=64,dtype=f16,v=0@77440:64:128:1",
+        find: "from_v + key * v.row_stride",
+        replace: "from_v + key * k.row_stride",
+        ..SPLIT
+    },
+    Mutation {
+        name: "barrier_before_the_merge_dropped",
+        class: Class::Race,
+        find: "__syncthreads();",
+        replace: "",
+        ..SPLIT
+    },
+    Mutation {
+        name: "records_of_another_split",
+        class: Class::Write,
+        find: "* SPLITS + split) * RECORD;",
+        replace: "* SPLITS + split / 2) * RECORD;",
+        ..SPLIT
     },
 ];
