@@ -100,21 +100,34 @@ pub fn run(args: &TuneArgs) -> Result<Outcome, Failure> {
     Ok(if results.iter().any(|r| r.candidate.is_none()) { Outcome::Failed } else { Outcome::Done })
 }
 
-/// Records of the runs beside this one and the tuned tables, for a prior. A run that cannot be read
-/// is left out with a word: it is not what was asked for.
+/// The folders below `roots`, each once, in the order of their names; `but` and roots that are not there are left out.
+fn folders_of(roots: &[&Path], but: &Path) -> Vec<PathBuf> {
+    let whole = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_path_buf());
+    let but = whole(but);
+    let mut folders: Vec<PathBuf> = roots
+        .iter()
+        .flat_map(|root| std::fs::read_dir(root).into_iter().flatten().flatten())
+        .map(|e| whole(&e.path()))
+        .filter(|p| p.is_dir() && *p != but)
+        .collect();
+    folders.sort_by(|a, b| (a.file_name(), a).cmp(&(b.file_name(), b)));
+    folders.dedup();
+    folders
+}
+
+/// Records of the runs beside this one and below `runs/`, and the tuned tables, for a prior. A run that cannot be
+/// read is left out with a word: it is not what was asked for.
 pub fn siblings(device: &Device, run: &Path) -> Siblings {
     let facts = device.facts();
     let table = TunedTable::load(facts, TunedTable::user_folder().as_deref()).unwrap_or_default();
     let mut out = Siblings::new(table);
-    let root = run.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(root).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
-    folders.sort();
+    let beside = run.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folders = folders_of(&[beside, Path::new("runs")], run);
     let has_evidence = |p: &PathBuf| {
         let file = kernelsmith_lab::evidence::FILE;
         p.join(file).exists() || p.join(format!("{file}.gz")).exists()
     };
-    for folder in folders.into_iter().filter(|f| f != run).filter(has_evidence) {
+    for folder in folders.into_iter().filter(has_evidence) {
         match kernelsmith_lab::evidence::read(&folder) {
             Ok(contents) => out.add(&contents.records, facts.target),
             Err(error) => eprintln!("{error}; no prior from there"),
@@ -251,4 +264,27 @@ fn summary(results: &[ResultRecord]) -> String {
         ));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run in a folder of its own had no prior: only its neighbours were read.
+    #[test]
+    fn a_run_outside_of_runs_still_has_their_records() {
+        let place = tempfile::tempdir().unwrap();
+        let (runs, out) = (place.path().join("runs"), place.path().join("out"));
+        for folder in [runs.join("2026-b"), runs.join("2026-d"), out.join("2026-a"), out.join("2026-c")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(runs.join("README.md"), "").unwrap();
+        let names = |roots: &[&Path], but: &Path| -> Vec<String> {
+            let name = |p: PathBuf| p.file_name().unwrap().to_string_lossy().into_owned();
+            folders_of(roots, but).into_iter().map(name).collect()
+        };
+        assert_eq!(names(&[&out, &runs], &out.join("2026-c")), ["2026-a", "2026-b", "2026-d"]);
+        assert_eq!(names(&[&runs, &runs], &runs.join("2026-d")), ["2026-b"]);
+        assert_eq!(names(&[&out, &place.path().join("none")], &out.join("2026-e")), ["2026-a", "2026-c"]);
+    }
 }
