@@ -449,3 +449,27 @@ fn a_launch_that_overlaps_reads_nothing_as_constant() {
         assert_eq!(found, None, "{name}");
     }
 }
+
+/// `tools/sanitize.sh` says that it runs each CUDA variant under the sanitizer: its problems must reach them.
+#[test]
+fn the_sanitizers_problems_reach_every_cuda_variant() {
+    let script = include_str!("../../../tools/sanitize.sh");
+    let list = script.split_once("<<'END'\n").unwrap().1.split_once("\nEND").unwrap().0;
+    let catalogue = Catalogue::builtin().unwrap();
+    let facts = DeviceFacts::h200();
+    let mut reached = std::collections::BTreeSet::new();
+    for line in list.lines() {
+        let [_, op, problem] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("`{line}`: name, op, problem") };
+        let problem = Problem::parse(op, problem).unwrap_or_else(|e| panic!("{e}"));
+        let able = catalogue.capable(&problem, &facts).unwrap().0;
+        let runs = able.iter().filter(|v| !v.space(&problem, &facts).unwrap().is_empty());
+        reached.extend(runs.map(|v| (v.op.clone(), v.name.clone())));
+    }
+    let all = kernelsmith_core::ops::OPS.iter().flat_map(|entry| catalogue.variants(entry.name, Target::Cuda));
+    let ours = all.filter(|v| v.source.contains('.'));
+    let missed: Vec<String> = ours
+        .filter(|v| !reached.contains(&(v.op.clone(), v.name.clone())))
+        .map(|v| format!("{} {}", v.op, v.name))
+        .collect();
+    assert!(missed.is_empty(), "no problem of tools/sanitize.sh reaches {}", missed.join(", "));
+}
