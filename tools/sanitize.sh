@@ -7,7 +7,7 @@
 #
 # Ends with 1 where a tool finds something in a kernel that ships, or does not see its fault. OUT gets what they print.
 set -u
-# The sanitizer starts its program by the whole path only.
+# By its whole path: the sanitizer was seen not to start a program named by a relative one.
 smith=$(realpath "$1") sanitizer=$2 out=${3:-sanitized}
 mkdir -p "$out/faults/gemm"
 failed=0

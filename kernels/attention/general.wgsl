@@ -13,24 +13,7 @@ const EACH: u32 = (HEAD + THREADS - 1u) / THREADS;
 
 var<workgroup> numbers: array<Acc, HEAD>;
 var<workgroup> weights: array<Acc, THREADS>;
-var<workgroup> shared_values: array<Acc, THREADS>;
-
-// The workgroup's sum, or its largest where `largest` (a NaN wins); every invocation has it.
-fn over_workgroup(x: Acc, largest: bool, local: u32) -> Acc {
-    shared_values[local] = x;
-    for (var step = THREADS / 2u; step > 0u; step /= 2u) {
-        workgroupBarrier();
-        if (local < step) {
-            let a = shared_values[local];
-            let b = shared_values[local + step];
-            if (largest) { shared_values[local] = ks_max(a, b); } else { shared_values[local] = a + b; }
-        }
-    }
-    workgroupBarrier();
-    let result = shared_values[0];
-    workgroupBarrier();
-    return result;
-}
+#include "workgroup.wgsl"
 
 @compute @workgroup_size(THREADS)
 fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

@@ -97,23 +97,12 @@ struct Tiles {
 
 // --- the producer ---
 
-// A box to L2 only.
-__device__ __forceinline__ void bring_box(const TensorMap* map, int inner, int outer, int batch) {
-    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global [%0, {%1, %2, %3}];" ::"l"(map), "r"(inner), "r"(outer),
-                 "r"(batch)
-                 : "memory");
-}
-
-// Sends for a part of one operand's tile, the `part`-th of PARTS, for every block in `blocks`. Or has it brought to L2
-// only, which reads nothing and may come before the wait for the launches ahead: what they still write replaces it
-// there. Else it would queue behind the weights asked for ahead of time, by this launch and the next.
-template <bool ALONG_K, int MN, int PARTS, bool TO_L2 = false>
+// Sends for a part of one operand's tile, the `part`-th of PARTS, for every block in `blocks`.
+template <bool ALONG_K, int MN, int PARTS>
 __device__ __forceinline__ void fetch(unsigned to, const TensorMap* map, unsigned barrier, int mn, int k, int z,
                                       int part, unsigned short blocks) {
     auto copy = [&](unsigned place, int inner, int outer) {
-        if constexpr (TO_L2) {
-            bring_box(map, inner, outer, z);
-        } else if constexpr (PARTS == 1) {
+        if constexpr (PARTS == 1) {
             copy_box(place, map, barrier, inner, outer, z);
         } else {
             copy_box_to(place, map, barrier, inner, outer, z, blocks);
@@ -414,14 +403,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 #endif
             } else if (!a_settled) {
                 ahead = first < tiles.count ? smaller((int)STAGES, steps) : 0;
-                // All of its rows where there are few.
-                int brought = m <= BM && ahead > 0 ? steps : ahead;
-#pragma unroll 1
-                for (int s = 0; s < brought; ++s) {
-                    Tile tile = tiles.at(first);
-                    fetch<A_ALONG_K, BM, CLUSTER_N, true>(0, &map_a, 0, tile.row, (first_step + s) * BK,
-                                                          tile.z * batch_step_a, tiles.col_rank, 0);
-                }
                 Ring to;
 #pragma unroll 1
                 for (int s = 0; s < ahead; ++s, to.advance()) {

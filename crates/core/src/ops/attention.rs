@@ -6,6 +6,7 @@
 //! triangle ends at the lower right, as decoding behind a cache needs it.
 
 use super::fields::Fields;
+use super::leaf::{Leaf, check_array, check_output};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::Expr;
 use crate::inputs::{Inputs, hash};
@@ -168,16 +169,9 @@ impl AttentionProblem {
         for (name, layout, want) in
             [("q", &q, of_queries), ("k", &k, of_keys), ("v", &v, of_keys), ("out", &out, of_queries)]
         {
-            if layout.shape() != want {
-                return Err(invalid(format!("operand {name} has shape {:?}, expected {want:?}", layout.shape())));
-            }
-            if layout.span().checked_mul(self.dtype.bytes()).is_none_or(|x| x > isize::MAX as usize) {
-                return Err(invalid(format!("operand {name} is larger than the address range")));
-            }
+            check_array(name, &Leaf { layout: *layout, dtype: self.dtype }, &want, &invalid)?;
         }
-        if out.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", out.strides())));
-        }
+        check_output(&out, &invalid)?;
         (self.q, self.k, self.v, self.out) = (q, k, v, out);
         Ok(self)
     }

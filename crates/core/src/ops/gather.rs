@@ -6,7 +6,7 @@
 //! An index outside the axis gathers NaN (0 for whole numbers) and scatters nothing.
 
 use super::fields::{Fields, shape_text};
-use super::leaf::{Leaf, check_arrays};
+use super::leaf::{Leaf, check_arrays, check_output};
 use super::map::{lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Bounded, Expr};
@@ -72,9 +72,7 @@ impl GatherProblem {
         if movement == Movement::ScatterAdd && !x.dtype.is_float() {
             return Err(invalid(format!("sums are not defined for dtype {}", x.dtype)));
         }
-        if out.layout.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", out.layout.strides())));
-        }
+        check_output(&out.layout, &invalid)?;
         Ok(problem)
     }
 

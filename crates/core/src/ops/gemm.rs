@@ -4,7 +4,7 @@
 //! C is read from its own buffer, so inputs are never overwritten.
 
 use super::fields::{Fields, is_input};
-use super::leaf::{Leaf, MAX_INPUTS, check_expr};
+use super::leaf::{Leaf, MAX_INPUTS, check_array, check_expr, check_output};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Expr, Unary};
 use crate::inputs::{Inputs, hash};
@@ -364,16 +364,9 @@ impl GemmProblem {
         for (name, layout, want) in
             [("a", &a, [bt, m, k]), ("b", &b, [bt, k, n]), ("c", &c, [bt, m, n]), ("d", &d, [bt, m, n])]
         {
-            if layout.shape() != want {
-                return Err(invalid(format!("operand {name} has shape {:?}, expected {want:?}", layout.shape())));
-            }
-            if layout.span().checked_mul(self.dtype.bytes()).is_none_or(|x| x > isize::MAX as usize) {
-                return Err(invalid(format!("operand {name} is larger than the address range")));
-            }
+            check_array(name, &Leaf { layout: *layout, dtype: self.dtype }, &want, &invalid)?;
         }
-        if d.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", d.strides())));
-        }
+        check_output(&d, &invalid)?;
         (self.a, self.b, self.c, self.d) = (a, b, c, d);
         Ok(self)
     }

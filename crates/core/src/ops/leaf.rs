@@ -123,20 +123,39 @@ fn visit(expr: &Expr, f: &mut impl FnMut(&Expr)) {
     expr.parts().for_each(|p| visit(p, f));
 }
 
+/// Checks the shape and the size of one array.
+pub fn check_array(
+    name: &str,
+    leaf: &Leaf,
+    shape: &[usize],
+    invalid: &dyn Fn(String) -> ProblemError,
+) -> Result<(), ProblemError> {
+    if leaf.layout.shape() != shape {
+        let found = shape_text(leaf.layout.shape());
+        return Err(invalid(format!("operand {name} has shape {found}, expected {}", shape_text(shape))));
+    }
+    let bytes = leaf.layout.span().checked_mul(leaf.dtype.bytes());
+    if bytes.is_none_or(|b| b > isize::MAX as usize) {
+        return Err(invalid(format!("operand {name} is larger than the address range")));
+    }
+    Ok(())
+}
+
+/// Checks that no two elements of an output lie in the same place.
+pub fn check_output(layout: &Layout, invalid: &dyn Fn(String) -> ProblemError) -> Result<(), ProblemError> {
+    if layout.may_overlap() {
+        return Err(invalid(format!("output elements overlap: strides {:?}", layout.strides())));
+    }
+    Ok(())
+}
+
 /// Checks shapes, sizes and number of a problem's arrays.
 pub fn check_arrays(
     arrays: &[(String, &Leaf, &[usize])],
     invalid: &dyn Fn(String) -> ProblemError,
 ) -> Result<(), ProblemError> {
     for (name, leaf, shape) in arrays {
-        if leaf.layout.shape() != *shape {
-            let found = shape_text(leaf.layout.shape());
-            return Err(invalid(format!("operand {name} has shape {found}, expected {}", shape_text(shape))));
-        }
-        let bytes = leaf.layout.span().checked_mul(leaf.dtype.bytes());
-        if bytes.is_none_or(|b| b > isize::MAX as usize) {
-            return Err(invalid(format!("operand {name} is larger than the address range")));
-        }
+        check_array(name, leaf, shape, invalid)?;
     }
     if arrays.len() > MAX_INPUTS + 1 {
         return Err(invalid(format!("{} inputs, at most {MAX_INPUTS}", arrays.len() - 1)));

@@ -4,7 +4,7 @@
 //! layout whose elements do not overlap. Also what copies, casts, fills and draws random numbers.
 
 use super::fields::{Fields, is_input, shape_text};
-use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
+use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, check_output, collapse, expr_flops};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Bounded, Expr};
 use crate::inputs::{Inputs, hash};
@@ -41,9 +41,7 @@ impl MapProblem {
         let arrays: Vec<_> = named.chain([("out".to_string(), &problem.out, shape.as_slice())]).collect();
         check_arrays(&arrays, &invalid)?;
         check_expr(&problem.expr, "expr", problem.inputs.len(), shape.len(), false, &invalid)?;
-        if problem.out.layout.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", problem.out.layout.strides())));
-        }
+        check_output(&problem.out.layout, &invalid)?;
         Ok(problem)
     }
 

@@ -5,7 +5,7 @@
 //! its inputs are broadcast over the inner dimensions).
 
 use super::fields::{Fields, is_input, shape_text};
-use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
+use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, check_output, collapse, expr_flops};
 use super::map::{ORACLE_FLOPS, lanes, quads, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number};
@@ -95,9 +95,7 @@ impl ReduceProblem {
         if let Some(i) = (0..problem.inputs.len()).find(|&i| read(i) && moves(&problem.inputs[i])) {
             return Err(invalid(format!("post reads x{i}, which varies along the reduced dimensions")));
         }
-        if problem.out.layout.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", problem.out.layout.strides())));
-        }
+        check_output(&problem.out.layout, &invalid)?;
         Ok(problem)
     }
 

@@ -2,7 +2,7 @@
 //! dimension) of expr(x0, x1, …) is reduced and rescaled, then `post` follows element by element.
 
 use super::fields::{Fields, is_input, shape_text};
-use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, collapse, expr_flops};
+use super::leaf::{Leaf, arithmetic, check_arrays, check_expr, check_output, collapse, expr_flops};
 use super::map::{ORACLE_FLOPS, lanes, sample, unravel, vector};
 use super::{OpProblem, Operand, OracleBudget, Problem, ProblemError, Role, Var};
 use crate::expr::{Binary, Bounded, Expr, Number, Unary};
@@ -118,9 +118,7 @@ impl RowProblem {
                 return Err(invalid(format!("post reads x{i}, which varies along the row")));
             }
         }
-        if problem.out.layout.may_overlap() {
-            return Err(invalid(format!("output elements overlap: strides {:?}", problem.out.layout.strides())));
-        }
+        check_output(&problem.out.layout, &invalid)?;
         Ok(problem)
     }
 

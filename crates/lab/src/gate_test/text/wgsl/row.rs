@@ -70,6 +70,7 @@ pub static MUTATIONS: &[Mutation] = &[
         ..ROW
     },
     Mutation {
+        file: "include/workgroup.wgsl",
         name: "last_step_left_out",
         class: Class::Split,
         find: "step > 0u; step /= 2u",
@@ -77,6 +78,7 @@ pub static MUTATIONS: &[Mutation] = &[
         ..ROW
     },
     Mutation {
+        file: "include/workgroup.wgsl",
         name: "sums_in_f16",
         class: Class::Accumulation,
         find: "shared_values[local] = a + b;",
@@ -91,6 +93,7 @@ pub static MUTATIONS: &[Mutation] = &[
         ..ROW
     },
     Mutation {
+        file: "include/workgroup.wgsl",
         name: "barrier_in_the_tree_dropped",
         class: Class::Race,
         find: r"        workgroupBarrier();
@@ -99,6 +102,7 @@ pub static MUTATIONS: &[Mutation] = &[
         ..ROW
     },
     Mutation {
+        file: "include/workgroup.wgsl",
         name: "barrier_after_the_sum_dropped",
         class: Class::Race,
         find: r"let result = shared_values[0];
